@@ -1,0 +1,1 @@
+"""What registrar and proxy-api share: the words of the catalog, and the one door to Consul."""

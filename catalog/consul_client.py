@@ -1,0 +1,225 @@
+"""The one door to Consul, and the only importer of `consul` (python-consul2).
+
+Values in, values out; every failure is one of `catalog.errors`. Reads and idempotent writes are repeated with jitter
+for a few seconds while Consul cannot answer; a transaction is sent once, because its outcome may be unknown.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, TypeVar
+
+import consul
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
+
+from catalog import codec
+from catalog.address import Endpoint, parse_endpoints
+from catalog.errors import CatalogDenied, CatalogError, CatalogRejected, CatalogUnavailable
+from catalog.model import AgentService, Instance, KVEntry, Listing, Operation
+from catalog.transport import READ_TIMEOUT_S, Access, Response, Transport
+
+T = TypeVar("T")
+
+PATIENCE_S = 5.0  # a leader election takes 2 to 10 s; reads and idempotent writes wait this long for it
+WAIT_S = 55  # one long poll; Consul adds up to a sixteenth of it as jitter
+MAX_VALUE_BYTES = 512 * 1024  # Consul refuses a larger value with 413
+MAX_OPERATIONS = 64  # of one transaction
+
+
+class ConsulClient:
+    """Consul's HTTP API as this project uses it. One per process; safe to use from several threads."""
+
+    def __init__(self, endpoints: Sequence[Endpoint], access: Access | None = None,
+                 patience_s: float = PATIENCE_S) -> None:
+        _refuse_other_library()
+        self._transport = Transport(endpoints, access or Access())
+        self._consul = _Library(self._transport)
+        self._patience_s = patience_s
+        self._healthy = True
+
+    @classmethod
+    def from_environ(cls, address: str, environ: Mapping[str, str], patience_s: float = PATIENCE_S) -> "ConsulClient":
+        """A client for `host:port` or URLs, with Consul's usual environment variables for access."""
+        scheme = "https" if environ.get("CONSUL_HTTP_SSL", "").lower() in ("true", "1", "t") else "http"
+        return cls(parse_endpoints(address, scheme), Access.from_environ(environ), patience_s)
+
+    # --- the catalog ---------------------------------------------------------------------------------------------
+
+    def instances(self, service: str) -> tuple[Instance, ...]:
+        """Every instance of a service whatever its checks say, at one consistent index, by node and id."""
+        answer = self._repeat(lambda: self._get(f"/v1/health/service/{service}", [("consistent", "1")]))
+        return tuple(sorted(codec.from_health(entry) for entry in answer))
+
+    def all_instances(self) -> tuple[Instance, ...]:
+        """The whole catalog, read by node: one request for the nodes and one for each of them."""
+        nodes = self._repeat(lambda: self._consul.catalog.nodes()[1])
+        return tuple(sorted(i for node in nodes for i in self.node_instances(node["Node"])))
+
+    def node_instances(self, node: str) -> tuple[Instance, ...]:
+        """The instances of one node; their checks are not read. A node that is gone has none."""
+        answer = self._repeat(lambda: self._consul.catalog.node(node)[1])
+        return codec.from_node(answer) if answer else ()
+
+    def services(self) -> dict[str, tuple[str, ...]]:
+        """The name and tags of every service. Raises CatalogDenied where not even Consul's own is visible."""
+        return self._named_services(self._repeat(lambda: self._consul.catalog.services()[1]))
+
+    def wait_for_services(self, index: int) -> int:
+        """Block until any service changes after `index` (0: do not block); the index to wait for next."""
+        answer, found = self._long_poll("/v1/catalog/services", [], index)
+        self._named_services(answer)
+        return found
+
+    @staticmethod
+    def _named_services(answer: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+        # A live cluster always lists "consul" itself. A token that may read nothing is answered 200 and {}.
+        if not answer:
+            raise CatalogDenied("Consul shows no service at all, not even its own: the token may not read services")
+        return {name: tuple(tags or ()) for name, tags in answer.items()}
+
+    # --- the key-value store -------------------------------------------------------------------------------------
+
+    def kv_get(self, key: str) -> KVEntry | None:
+        """One key; None where it does not exist. A token that may not read it raises CatalogDenied."""
+        item = self._repeat(lambda: self._consul.kv.get(key, consistency="consistent")[1])
+        return codec.from_kv(item) if item else None
+
+    def kv_list(self, prefix: str) -> Listing:
+        """Every key below a prefix. Empty also where the token may not read it: ask an exact key to tell."""
+        index, items = self._repeat(lambda: self._consul.kv.get(prefix, recurse=True, consistency="consistent"))
+        return Listing(int(index), tuple(codec.from_kv(item) for item in items or ()))
+
+    def wait_for_kv(self, prefix: str, index: int) -> int:
+        """Block until a key below the prefix changes after `index` (0: do not block); the index to wait for next."""
+        return self._long_poll(f"/v1/kv/{prefix}", [("keys", "1"), ("separator", "/")], index)[1]
+
+    def transact(self, operations: Sequence[Operation]) -> dict[str, int]:
+        """Carry out at most 64 operations, all or none; the new ModifyIndex of each key written.
+
+        Sent once. Raises Conflict when a check failed, CatalogRejected when Consul refused it for good, and
+        CatalogUnavailable when the outcome is not known: read the keys again to learn it.
+        """
+        try:
+            answer = self._sanely(lambda: self._consul.txn.put(list(operations)))
+        except CatalogUnavailable:
+            self._healthy = False
+            raise
+        return {r["KV"]["Key"]: int(r["KV"]["ModifyIndex"]) for r in answer.get("Results") or () if r.get("KV")}
+
+    # --- the agent -----------------------------------------------------------------------------------------------
+
+    def agent_self(self) -> Mapping[str, Any]:
+        """The agent's own description. Raises CatalogDenied with a token that may not read the agent."""
+        answer: Mapping[str, Any] = self._repeat(lambda: self._consul.agent.self())
+        return answer
+
+    def agent_services(self) -> dict[str, AgentService]:
+        """The services that the agent holds, by id. Empty also where the token may read none."""
+        return codec.from_agent(self._repeat(lambda: self._consul.agent.services()))
+
+    def agent_checks(self) -> Mapping[str, Mapping[str, Any]]:
+        """The checks that the agent holds, by check id, in Consul's JSON."""
+        answer: Mapping[str, Mapping[str, Any]] = self._repeat(lambda: self._consul.agent.checks())
+        return answer
+
+    def agent_register(self, body: Mapping[str, Any]) -> None:
+        """Register a service with the agent; `body` is Consul's JSON. Checks it does not name are removed.
+
+        python-consul2 has no weights, no tagged addresses, one check only and drops a port of 0, hence the bare call.
+        """
+        def send() -> None:
+            self._transport.put(_answer, "/v1/agent/service/register", [("replace-existing-checks", "true")],
+                                json.dumps(body, sort_keys=True))
+        self._repeat(send)
+
+    def agent_deregister(self, service_id: str) -> None:
+        """Take a service out of the agent. One that is not there is no error."""
+        try:
+            self._repeat(lambda: self._consul.agent.service.deregister(service_id))
+        except CatalogUnavailable as fault:
+            # With ACLs on, Consul answers 500 for an id it does not know (reference/registrar.md C12).
+            if "Unknown service" not in str(fault):
+                raise
+
+    # --- how a call is made --------------------------------------------------------------------------------------
+
+    def _get(self, path: str, params: list[tuple[str, Any]]) -> Any:
+        return self._transport.get(_json, path, params)
+
+    def _long_poll(self, path: str, params: list[tuple[str, Any]], index: int) -> tuple[Any, int]:
+        # An index of 0 or below would mean "do not wait" at best; never send one.
+        waiting = [("index", index), ("wait", f"{WAIT_S}s")] if index > 0 else []
+        timeout = WAIT_S * 17 / 16 + 5 if waiting else READ_TIMEOUT_S
+        answer, found = self._sanely(
+            lambda: self._transport.get(_json_and_index, path, [*params, *waiting], timeout=timeout))
+        # An index that went backwards belongs to another history (a restored or emptied Consul): start over.
+        return answer, (found if found >= index else 0)
+
+    def _repeat(self, call: Callable[[], T]) -> T:
+        """Make a call that is safe to repeat, with patience only while Consul is believed to be well."""
+        retrying = Retrying(
+            stop=stop_after_delay(self._patience_s if self._healthy else 0),
+            wait=wait_random_exponential(multiplier=0.05, max=1.0),
+            retry=retry_if_exception_type(CatalogUnavailable),
+            reraise=True,
+        )
+        try:
+            result = retrying(lambda: self._sanely(call))
+        except CatalogUnavailable:
+            self._healthy = False
+            raise
+        self._healthy = True
+        return result
+
+    @staticmethod
+    def _sanely(call: Callable[[], T]) -> T:
+        """What the library makes of a garbled answer, as one of our own exceptions."""
+        try:
+            return call()
+        except CatalogError:
+            raise
+        except consul.ConsulException as fault:
+            raise CatalogRejected(str(fault)) from None
+        except (ValueError, KeyError, TypeError, AttributeError) as fault:
+            raise CatalogUnavailable(f"Consul's answer could not be read: {type(fault).__name__}") from fault
+
+
+class _Library:
+    """python-consul2's endpoints over our transport.
+
+    Its own `Consul` object is not built: the constructor lets CONSUL_HTTP_ADDR and CONSUL_HTTP_TOKEN beat its
+    arguments. An endpoint needs only these four attributes of it. The transport adds the token.
+    """
+
+    consistency = "default"
+    dc = None
+    token = None
+
+    def __init__(self, transport: Transport) -> None:
+        self.http = transport
+        self.agent = consul.Consul.Agent(self)
+        self.catalog = consul.Consul.Catalog(self)
+        self.kv = consul.Consul.KV(self)
+        self.txn = consul.Consul.Txn(self)
+
+
+def _answer(response: Response) -> Response:
+    return response
+
+
+def _json(response: Response) -> Any:
+    return json.loads(response.body)
+
+
+def _json_and_index(response: Response) -> tuple[Any, int]:
+    # A key that does not exist answers 404 with an index, and can be waited for.
+    return (None if response.code == 404 else json.loads(response.body)), int(response.headers["X-Consul-Index"])
+
+
+def _refuse_other_library() -> None:
+    """py-consul installs the same module name and sends tokens in URLs (reference/dependencies.md 1.4)."""
+    try:
+        version("python-consul2")
+    except PackageNotFoundError:
+        raise RuntimeError("the module 'consul' is not python-consul2's: uninstall py-consul, "
+                           "then install python-consul2") from None
