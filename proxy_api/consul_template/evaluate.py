@@ -1,0 +1,204 @@
+"""Walks the tree and writes the output, within bounds on its size and on the work done.
+
+Variables live on a stack as in text/template (exec.go): a block's are dropped at its end, a range's body's after
+each turn. The parser has already made sure that every variable and every function that is named exists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
+
+from proxy_api.consul_template import tree
+from proxy_api.consul_template.catalog import Catalog, Data
+from proxy_api.consul_template.faults import TemplateFault, Unfit
+from proxy_api.consul_template.functions import HELPERS, SHORT_CIRCUITS, call
+from proxy_api.consul_template.values import (
+    MAX_OUTPUT,
+    ServiceEntry,
+    ServiceName,
+    Value,
+    is_true,
+    show,
+    type_name,
+    weight,
+)
+
+MAX_STEPS = 1_000_000  # nodes and values visited, turns of loops and calls; seconds of work, whatever they do
+_TEXT_PER_STEP = 20  # so many characters or elements handled count as one further step
+
+_FIELDS: Mapping[type, frozenset[str]] = {
+    record: frozenset(item.name for item in fields(record)) for record in (ServiceEntry, ServiceName)
+}
+
+
+def evaluate(template: tree.Block, data: Data) -> str:
+    """The template's output."""
+    evaluation = _Evaluation(data)
+    evaluation.walk(template, None)
+    return "".join(evaluation.output)
+
+
+class _Evaluation:
+    """What one render has written, remembered and spent so far."""
+
+    def __init__(self, data: Data) -> None:
+        self.output: list[str] = []
+        self._functions = {**HELPERS, **Catalog(data).functions()}
+        self._variables: list[tuple[str, Value]] = [("$", None)]  # consul-template gives its templates no data
+        self._size = 0
+        self._steps = 0
+
+    def walk(self, block: tree.Block, dot: Value) -> None:
+        for node in block:
+            self._spend(node.line)
+            match node:
+                case tree.Text(text=text):
+                    self._write(node.line, text)
+                case tree.Action(pipeline=pipeline):
+                    self._act(pipeline, dot)
+                case tree.If() | tree.With() | tree.Range():
+                    mark = len(self._variables)
+                    self._walk_control(node, dot)
+                    del self._variables[mark:]
+
+    def _walk_control(self, node: tree.If | tree.With | tree.Range, dot: Value) -> None:
+        match node:
+            case tree.If():
+                for pipeline, body in node.arms:
+                    if is_true(self._pipeline(pipeline, dot)):
+                        return self.walk(body, dot)
+                self.walk(node.otherwise, dot)
+            case tree.With():
+                value = self._pipeline(node.pipeline, dot)
+                if is_true(value):
+                    self.walk(node.body, value)
+                else:
+                    self.walk(node.otherwise, dot)
+            case tree.Range():
+                self._range(node, dot)
+
+    def _range(self, node: tree.Range, dot: Value) -> None:
+        value = self._pipeline(node.pipeline, dot)
+        turns: Iterable[tuple[Value, Value]] = ()
+        if isinstance(value, tuple):
+            turns = enumerate(value)
+        elif isinstance(value, Mapping):
+            turns = ((key, value[key]) for key in sorted(value))
+        elif value is not None:
+            raise TemplateFault(node.line, f"range cannot go over {type_name(value)}, only over a list or a map")
+        mark = len(self._variables)
+        turned = False
+        for key, item in turns:
+            turned = True
+            self._spend(node.line)
+            self._set_turn(node.pipeline, key, item, mark)
+            self.walk(node.body, item)
+            del self._variables[mark:]
+        if not turned:
+            self.walk(node.otherwise, dot)
+
+    def _set_turn(self, pipeline: tree.Pipeline, key: Value, item: Value, mark: int) -> None:
+        """One variable takes the element; of two, the first takes the index or key."""
+        values = (key, item)[-len(pipeline.targets) :] if pipeline.targets else ()
+        first = mark - len(values)
+        for offset, (name, value) in enumerate(zip(pipeline.targets, values, strict=True)):
+            if pipeline.declares:
+                self._variables[first + offset] = (name, value)
+            else:
+                self._assign(name, value)
+
+    def _act(self, pipeline: tree.Pipeline, dot: Value) -> None:
+        value = self._pipeline(pipeline, dot)
+        if pipeline.targets:
+            return
+        try:
+            text = show(value)
+        except Unfit as unfit:
+            raise TemplateFault(pipeline.line, unfit.reason) from None
+        self._spend(pipeline.line, len(text))
+        self._write(pipeline.line, text)
+
+    def _pipeline(self, pipeline: tree.Pipeline, dot: Value) -> Value:
+        value: Value = None
+        for position, command in enumerate(pipeline.commands):
+            if isinstance(command, tree.Call):
+                value = self._call(command, dot, (value,) if position else ())
+            else:
+                value = self._term(command, dot)
+        for name in pipeline.targets:
+            if pipeline.declares:
+                self._variables.append((name, value))
+            else:
+                self._assign(name, value)
+        return value
+
+    def _term(self, term: tree.Term, dot: Value) -> Value:
+        self._spend(term.line)
+        match term:
+            case tree.Literal(value=value):
+                return value
+            case tree.Dot():
+                return dot
+            case tree.Variable(name=name):
+                return self._variables[self._find(name)][1]
+            case tree.Call():
+                return self._call(term, dot, ())
+            case tree.Fields(base=base, names=names):
+                return _read_fields(self._term(base, dot), names, term.line)
+            case tree.Pipeline():
+                return self._pipeline(term, dot)
+
+    def _call(self, node: tree.Call, dot: Value, piped: tuple[Value, ...]) -> Value:
+        if node.name in SHORT_CIRCUITS:
+            return self._short_circuit(node, dot, piped)
+        arguments = (*(self._term(argument, dot) for argument in node.arguments), *piped)
+        self._spend(node.line, sum(map(weight, arguments)))
+        try:
+            value = call(node.name, self._functions[node.name], arguments)
+        except Unfit as unfit:
+            raise TemplateFault(node.line, unfit.reason) from None
+        self._spend(node.line, weight(value))
+        return value
+
+    def _short_circuit(self, node: tree.Call, dot: Value, piped: tuple[Value, ...]) -> Value:
+        """The first value that settles it, or the last; what comes after is not evaluated."""
+        self._spend(node.line)
+        if not node.arguments and not piped:
+            raise TemplateFault(node.line, f"{node.name} wants at least 1 argument, got 0")
+        value: Value = None
+        for argument in node.arguments:
+            value = self._term(argument, dot)
+            if is_true(value) == (node.name == "or"):
+                return value
+        return piped[0] if piped else value
+
+    def _find(self, name: str) -> int:
+        return next(at for at in range(len(self._variables) - 1, -1, -1) if self._variables[at][0] == name)
+
+    def _assign(self, name: str, value: Value) -> None:
+        self._variables[self._find(name)] = (name, value)
+
+    def _write(self, line: int, text: str) -> None:
+        self._size += len(text)
+        if self._size > MAX_OUTPUT:
+            raise TemplateFault(line, f"the output is longer than {MAX_OUTPUT} characters")
+        self.output.append(text)
+
+    def _spend(self, line: int, handled: int = 0) -> None:
+        self._steps += 1 + handled // _TEXT_PER_STEP
+        if self._steps > MAX_STEPS:
+            raise TemplateFault(line, f"the template takes more than {MAX_STEPS} steps")
+
+
+def _read_fields(value: Value, names: tuple[str, ...], line: int) -> Value:
+    for name in names:
+        if value is None:
+            return None  # exec.go, evalField: a field of no value is no value
+        if isinstance(value, Mapping):
+            value = value.get(name)
+        elif name in _FIELDS.get(type(value), ()):
+            value = getattr(value, name)
+        else:
+            raise TemplateFault(line, f"{type_name(value)} has no field {name}")
+    return value
