@@ -73,6 +73,8 @@ def http_request(
     if host is not None:
         sent["Host"] = host
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    if isinstance(body, str):
+        body = body.encode()  # http.client would take Latin-1
     try:
         connection.request(method, target, body=body, headers=sent)
         response = connection.getresponse()
