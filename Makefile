@@ -16,7 +16,7 @@ test: install lint
 lint: install
 	$(python) -m ruff check $(wildcard $(sources))
 	$(python) -m mypy
-	.venv/bin/shellcheck deploy/*.sh vagrant/*.sh .ci/run
+	.venv/bin/shellcheck deploy/*.sh deploy/go-demo/* vagrant/*.sh .ci/run
 
 demo: install
 	@KEEP=$(KEEP) $(python) -m deploy.demo
