@@ -122,15 +122,33 @@ class ConsulClient:
         answer: Mapping[str, Mapping[str, Any]] = self._repeat(lambda: self._consul.agent.checks())
         return answer
 
-    def agent_register(self, body: Mapping[str, Any]) -> None:
+    def agent_service(self, service_id: str) -> AgentService | None:
+        """One service of the agent, None where there is none. A token that may not read it raises CatalogDenied."""
+        def read(response: Response) -> AgentService | None:
+            return None if response.code == 404 else codec.from_agent({"": json.loads(response.body)})[""]
+        answer: AgentService | None = self._repeat(
+            lambda: self._transport.get(read, f"/v1/agent/service/{service_id}"))
+        return answer
+
+    def agent_register(self, body: Mapping[str, Any], replace_checks: bool = True) -> None:
         """Register a service with the agent; `body` is Consul's JSON. Checks it does not name are removed.
 
+        Without `replace_checks` they stay, and so does the maintenance mode that an operator set: it is one of them.
         python-consul2 has no weights, no tagged addresses, one check only and drops a port of 0, hence the bare call.
         """
+        params = [("replace-existing-checks", "true")] if replace_checks else []
+
         def send() -> None:
-            self._transport.put(_answer, "/v1/agent/service/register", [("replace-existing-checks", "true")],
-                                json.dumps(body, sort_keys=True))
+            self._transport.put(_answer, "/v1/agent/service/register", params, json.dumps(body, sort_keys=True))
         self._repeat(send)
+
+    def agent_check_deregister(self, check_id: str) -> None:
+        """Take a check out of the agent. One that is not there is no error."""
+        try:
+            self._repeat(lambda: self._consul.agent.check.deregister(check_id))
+        except CatalogUnavailable as fault:
+            if "Unknown check" not in str(fault):
+                raise
 
     def agent_deregister(self, service_id: str) -> None:
         """Take a service out of the agent. One that is not there is no error."""

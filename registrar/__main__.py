@@ -1,0 +1,146 @@
+"""The command `registrar`: builds the parts from the settings, starts them, and ends them on a signal."""
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from importlib.metadata import version
+
+from catalog.consul_client import ConsulClient
+from catalog.errors import CatalogError
+from registrar.advertise import NoAddress, node_addresses, require_address
+from registrar.docker_source import DockerSource
+from registrar.grammar import is_loopback
+from registrar.hints import Hints, Reader
+from registrar.journal import Journal, open_journal
+from registrar.loop import Loop, tell
+from registrar.metrics import Metrics
+from registrar.options import UsageError, unknown_variables, usage
+from registrar.outside import EngineUnavailable
+from registrar.reconcile import Reconciler
+from registrar.report import render
+from registrar.settings import Settings, read_settings
+from registrar.status_http import StatusServer
+
+EXIT_USAGE = 2
+LOOP_ENDS_WITHIN_S = 5.0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run until a signal (or once); the exit status is 0, 1 for what did not work, 2 for a usage error."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    if {"-h", "-help", "--help"} & set(given):
+        print(usage(), end="")
+        return 0
+    if {"-version", "--version"} & set(given):
+        print(f"registrar {version('portbook')}")
+        return 0
+    journal = open_journal()
+    try:
+        settings = read_settings(given, os.environ)
+        if not settings.internal:
+            require_address(settings.ip, settings.ip6)
+    except (UsageError, NoAddress) as fault:
+        for text in str(fault).splitlines():
+            print(f"registrar: {text}", file=sys.stderr)
+        return EXIT_USAGE
+    _greet(settings, journal)
+    reconciler = _reconciler(settings, stop)
+    if settings.dry_run or settings.once:
+        return _run_once(settings, reconciler, journal, stop)
+    return _run(settings, reconciler, journal, stop)
+
+
+def _greet(settings: Settings, journal: Journal) -> None:
+    for note in settings.notes:
+        journal.warn("note", text=note)
+    for variable in unknown_variables(os.environ):
+        journal.warn("note", text=f"{variable} is no option of registrar")
+    if is_loopback(settings.ip):
+        journal.warn("note", text=f"-ip {settings.ip} is a loopback address: only this machine can reach it")
+
+
+def _reconciler(settings: Settings, stop: threading.Event) -> Reconciler:
+    # The loop repeats whole passes, so a single request is sent once.
+    agent = ConsulClient.from_environ(settings.consul, os.environ, patience_s=0)
+    return Reconciler(settings, DockerSource(os.environ), agent,
+                      addresses=lambda: node_addresses(settings.ip, settings.ip6),
+                      clock=time.monotonic, sleep=stop.wait, stopping=stop.is_set)
+
+
+def _run_once(settings: Settings, reconciler: Reconciler, journal: Journal, stop: threading.Event) -> int:
+    """One pass, in a thread that a signal need not wait for; tried again as -retry-attempts says."""
+    status = [1]
+
+    def work() -> None:
+        attempt = 0
+        while not stop.is_set():
+            try:
+                status[0] = _once(settings, reconciler, journal)
+                break
+            except (CatalogError, EngineUnavailable) as fault:
+                journal.error("pass-failed", why=fault)
+                if attempt == settings.retry_attempts:
+                    break
+                attempt += 1
+                stop.wait(settings.retry_interval / 1000)
+        stop.set()
+
+    threading.Thread(target=work, name="once", daemon=True).start()
+    stop.wait()
+    return status[0]
+
+
+def _once(settings: Settings, reconciler: Reconciler, journal: Journal) -> int:
+    if settings.dry_run:
+        print(render(reconciler.preview()), end="", flush=True)
+        return 0
+    began = time.monotonic()
+    outcome = reconciler.full_pass()
+    tell(journal, "once", outcome, time.monotonic() - began)
+    return 1 if outcome.failed else 0
+
+
+def _run(settings: Settings, reconciler: Reconciler, journal: Journal, stop: threading.Event) -> int:
+    metrics, hints = Metrics(), Hints()
+    reader = Reader(DockerSource(os.environ), hints, journal, metrics)
+    loop = Loop(reconciler, hints, reader, settings.interval, journal, metrics, stop)
+    if settings.http:
+        try:
+            server = StatusServer(settings.http, lambda: loop.status.alive and loop.is_alive(),
+                                  lambda: _unready(loop, journal), metrics.registry)
+        except OSError as fault:
+            journal.error("start-failed", why=f"-http {settings.http[0]}:{settings.http[1]}: {fault.strerror or fault}")
+            return 1
+        server.start()
+    journal.info("start", consul=settings.consul, node_id=settings.node_id or "(the engine's name)",
+                 interval=f"{settings.interval:g}s")
+    loop.start()
+    stop.wait()
+    journal.info("stop", registrations="removed" if settings.deregister_on_exit else "stay")
+    return _withdraw(settings, loop, reconciler, journal) if settings.deregister_on_exit else 0
+
+
+def _unready(loop: Loop, journal: Journal) -> dict[str, str]:
+    return journal.troubles() or ({} if loop.status.passes else {"start": "no pass has been made yet"})
+
+
+def _withdraw(settings: Settings, loop: Loop, reconciler: Reconciler, journal: Journal) -> int:
+    # The loop's thread must have ended before the entries go, or it would put them back.
+    loop.join(LOOP_ENDS_WITHIN_S)
+    try:
+        count = reconciler.withdraw()
+    except (CatalogError, EngineUnavailable) as fault:
+        journal.error("withdraw-failed", why=fault)
+        return 1
+    journal.info("withdrawn", deregistered=count)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

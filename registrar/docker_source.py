@@ -1,0 +1,143 @@
+"""The Docker engine as registrar sees it: its name, its containers, its hints. The only importer of `docker`.
+
+Whatever the SDK and its transport raise becomes EngineUnavailable, or Unreadable for one container. Each thread
+has a source of its own, because the SDK's client is a `requests` session.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+
+import docker
+import requests
+import urllib3
+from docker.errors import APIError, DockerException, NotFound
+
+from registrar.container import Container, from_inspect, is_image_id
+from registrar.outside import EngineUnavailable, Unreadable
+
+T = TypeVar("T")
+
+TIMEOUT_S = 10
+DEFAULT_SOCKET = "/var/run/docker.sock"
+REGISTRATORS_SOCKET = "/tmp/docker.sock"  # where Registrator's users mount it
+
+# Everything after which an inspect may say something new; `exec_…` alone would be three events per health probe.
+FILTERS = {
+    "type": ["container", "network"],
+    "event": ["start", "die", "rename", "destroy", "connect", "disconnect"],
+}
+
+
+class DockerSource:
+    """A connection to the engine, made when it is first needed and again after each failure."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+        self._client: docker.APIClient | None = None
+        self._stream: Any = None
+
+    def engine_name(self) -> str:
+        """The name of the machine, as the engine has it."""
+        return str(self._ask(lambda client: client.info()).get("Name") or "")
+
+    def running(self, labels: Sequence[str]) -> frozenset[str]:
+        """The ids of the containers that run and carry all the labels."""
+        filters = {"label": list(labels)} if labels else None
+        return frozenset(c["Id"] for c in self._ask(lambda client: client.containers(quiet=True, filters=filters)))
+
+    def inspect(self, container_id: str) -> Container | None:
+        """What the engine says of one container now; None where it is gone. Raises Unreadable for this one alone."""
+        try:
+            document = self._call(lambda client: client.inspect_container(container_id))
+            return from_inspect(document, self._image_tags(document))
+        except NotFound:
+            return None
+        except APIError as fault:
+            raise Unreadable(container_id, _short(fault)) from None
+        except ValueError as fault:
+            raise Unreadable(container_id, str(fault)) from None
+
+    def hints(self, connected: Callable[[], None]) -> Iterator[str]:
+        """The ids of containers that something happened to, without end.
+
+        `connected` is called once the engine has accepted the subscription: what is listed after that misses
+        nothing. The stream has no time-out, and the death of the engine just ends it.
+        """
+        try:
+            self._stream = self._ask(lambda client: client.events(decode=True, filters=FILTERS))
+            connected()
+            for event in self._stream:
+                if "Type" not in event:
+                    raise EngineUnavailable(f"the event stream is refused: {str(event)[:200]}")
+                actor = event.get("Actor") or {}
+                yield (actor.get("Attributes") or {}).get("container") or actor.get("ID") or ""
+        except (OSError, ValueError, requests.RequestException, urllib3.exceptions.HTTPError) as fault:
+            raise EngineUnavailable(f"the event stream broke: {type(fault).__name__}") from None
+        finally:
+            self.close()
+        raise EngineUnavailable("the event stream ended")
+
+    def interrupt(self) -> None:
+        """Let `hints` end, from another thread: a stream that hangs would not notice by itself."""
+        try:
+            if self._stream is not None:
+                self._stream.close()
+        except (AttributeError, OSError, DockerException):
+            pass  # it has ended meanwhile
+
+    def close(self) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            client.close()
+
+    def _image_tags(self, document: Mapping[str, Any]) -> Sequence[str]:
+        """The names of an image that was started by its id; none where the image may not be asked for."""
+        if not is_image_id((document.get("Config") or {}).get("Image") or "", document.get("Image") or ""):
+            return ()
+        try:
+            return self._call(lambda client: client.inspect_image(document["Image"])).get("RepoTags") or ()
+        except APIError:
+            return ()
+
+    def _ask(self, question: Callable[[docker.APIClient], T]) -> T:
+        try:
+            return self._call(question)
+        except APIError as fault:
+            raise EngineUnavailable(f"the Docker engine refused: {_short(fault)}") from None
+
+    def _call(self, question: Callable[[docker.APIClient], T]) -> T:
+        """Ask the engine; an answer that is an error stays an APIError, no answer is EngineUnavailable."""
+        try:
+            if self._client is None:
+                self._client = self._connect()
+            return question(self._client)
+        except APIError:
+            raise
+        except (DockerException, requests.RequestException, OSError, ValueError) as fault:
+            self.close()
+            raise EngineUnavailable(f"the Docker engine does not answer: {_cause(fault)}") from None
+
+    def _connect(self) -> docker.APIClient:
+        wanted = docker.utils.kwargs_from_env(environment=dict(self._environ) or None)
+        if not self._environ.get("DOCKER_HOST") and not os.path.exists(DEFAULT_SOCKET) \
+                and os.path.exists(REGISTRATORS_SOCKET):
+            wanted["base_url"] = f"unix://{REGISTRATORS_SOCKET}"
+        return docker.APIClient(version="auto", timeout=TIMEOUT_S, **wanted)
+
+
+def _short(fault: APIError) -> str:
+    status = fault.response.status_code if fault.response is not None else ""
+    return f"{status} {str(fault.explanation or '')[:200]}".strip()
+
+
+def _cause(fault: Exception) -> str:
+    """A short cause: the SDK wraps a refused connection four exceptions deep."""
+    text = repr(fault)
+    for sign, meaning in (("FileNotFound", "no such socket"), ("Permission", "permission denied"),
+                          ("refused", "connection refused"), ("timed out", "no answer in time"),
+                          ("Timeout", "no answer in time"), ("RemoteDisconnected", "connection closed"),
+                          ("reset", "connection reset")):
+        if sign in text:
+            return meaning
+    return f"{type(fault).__name__}: {str(fault)[:200]}"

@@ -1,0 +1,92 @@
+"""Hints: which containers something may have happened to. A thread reads the engine's events and only marks.
+
+A hint decides nothing; it says where to look. Lost, doubled or late hints do no harm, since full passes need none.
+"""
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from registrar.journal import Journal
+from registrar.metrics import Metrics
+from registrar.outside import EngineUnavailable
+
+MAX_PAUSE_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """Look at these containers, or at everything."""
+
+    everything: bool = False
+    containers: frozenset[str] = frozenset()
+
+
+class Hints:
+    """Marks, gathered until somebody takes them. Many marks for one container are one."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._everything = False
+        self._containers: set[str] = set()
+
+    def touch(self, container_id: str) -> None:
+        with self._changed:
+            self._containers.add(container_id)
+            self._changed.notify()
+
+    def touch_everything(self) -> None:
+        with self._changed:
+            self._everything = True
+            self._changed.notify()
+
+    def wait(self, timeout_s: float) -> Hint:
+        """What was marked since the last call; an empty hint after `timeout_s` seconds without any."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._everything or self._containers, max(0.0, timeout_s))
+            hint = Hint(self._everything, frozenset(self._containers))
+            self._everything, self._containers = False, set()
+            return hint
+
+
+class EventSource(Protocol):
+    """A stream of container ids; calls back when it is subscribed, raises EngineUnavailable when it ends."""
+
+    def hints(self, connected: Callable[[], None]) -> Iterator[str]: ...
+    def interrupt(self) -> None: ...
+
+
+class Reader(threading.Thread):
+    """Turns events into marks for ever, and reconnects whenever the stream ends.
+
+    It drains the socket in a thread of its own, because a reader that stalls costs the engine 100 ms for each event.
+    """
+
+    def __init__(self, source: EventSource, hints: Hints, journal: Journal, metrics: Metrics) -> None:
+        super().__init__(name="events", daemon=True)
+        self._source, self._hints, self._journal, self._metrics = source, hints, journal, metrics
+        self._pause_s = 0.0
+
+    def run(self) -> None:
+        pause = threading.Event()
+        while True:
+            try:
+                for container_id in self._source.hints(self._connected):
+                    self._metrics.events.inc()
+                    if container_id:
+                        self._hints.touch(container_id)
+            except EngineUnavailable as fault:
+                self._journal.trouble("events", str(fault))
+            self._pause_s = min(MAX_PAUSE_S, 2 * self._pause_s or 0.05)
+            pause.wait(self._pause_s)
+
+    def reconnect(self) -> None:
+        """Give up a stream that may hang."""
+        self._source.interrupt()
+
+    def _connected(self) -> None:
+        self._pause_s = 0.0
+        self._journal.over("events")
+        # Only what is listed after the subscription is complete.
+        self._hints.touch_everything()

@@ -1,0 +1,80 @@
+"""What registrar says: one line of key=value for each outcome, on stderr, and trouble once when it starts and ends."""
+
+import json
+import logging
+import sys
+import threading
+import time
+from collections.abc import Hashable, Iterable
+from typing import Any, TypeVar
+
+T = TypeVar("T", bound=Hashable)
+
+
+class Journal:
+    """Writes lines and remembers which troubles there are now. Safe to use from several threads."""
+
+    def __init__(self, logger: logging.Logger) -> None:
+        self._logger = logger
+        self._lock = threading.Lock()
+        self._troubles: dict[str, tuple[str, float]] = {}
+        self._said: dict[str, frozenset[Hashable]] = {}
+
+    def info(self, event: str, **fields: Any) -> None:
+        self._logger.info(line(event, fields))
+
+    def warn(self, event: str, **fields: Any) -> None:
+        self._logger.warning(line(event, fields))
+
+    def error(self, event: str, **fields: Any) -> None:
+        self._logger.error(line(event, fields))
+
+    def trouble(self, what: str, text: str) -> None:
+        """Say that something does not work; the same again only when its cause changes."""
+        with self._lock:
+            known, since = self._troubles.get(what, ("", time.monotonic()))
+            self._troubles[what] = (text, since)
+        if known != text:
+            self.warn("trouble", what=what, why=text)
+
+    def over(self, what: str) -> None:
+        """Say that it works again, if it did not."""
+        with self._lock:
+            known = self._troubles.pop(what, None)
+        if known:
+            self.info("trouble-over", what=what, after=f"{time.monotonic() - known[1]:.1f}s")
+
+    def troubles(self) -> dict[str, str]:
+        """What does not work now, and why."""
+        with self._lock:
+            return {what: text for what, (text, _) in self._troubles.items()}
+
+    def news(self, kind: str, facts: Iterable[T]) -> list[T]:
+        """Those of the facts that did not hold when this was last asked: each is told once, not at each pass."""
+        now = dict.fromkeys(facts)
+        said = self._said.get(kind, frozenset())
+        self._said[kind] = frozenset(now)
+        return [fact for fact in now if fact not in said]
+
+
+def line(event: str, fields: dict[str, Any]) -> str:
+    return " ".join([f"event={event}", *(f"{k.replace('_', '-')}={_quoted(v)}" for k, v in fields.items())])
+
+
+def _quoted(value: Any) -> str:
+    text = str(value)
+    plain = text.isprintable() and text and not any(c in ' "=\\' for c in text)
+    return text if plain else json.dumps(text, ensure_ascii=not text.isprintable())
+
+
+def open_journal() -> Journal:
+    """The journal of this process."""
+    handler = logging.StreamHandler(sys.stderr)
+    form = logging.Formatter("time=%(asctime)s.%(msecs)03dZ level=%(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S")
+    form.converter = time.gmtime
+    handler.setFormatter(form)
+    logger = logging.getLogger("registrar")
+    logger.handlers[:] = [handler]
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    return Journal(logger)

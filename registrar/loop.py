@@ -1,0 +1,140 @@
+"""The loop: a hint, a timer or a retry makes a pass; its outcome is logged, counted and shown. It never gives up."""
+
+import threading
+import time
+from dataclasses import dataclass, field
+
+from catalog.errors import CatalogError
+from registrar.hints import Hint, Hints, Reader
+from registrar.journal import Journal
+from registrar.metrics import Metrics
+from registrar.outside import EngineUnavailable
+from registrar.reconcile import Outcome, Reconciler
+
+FIRST_LOOK_AFTER_S = 2.0  # where the event stream cannot be opened
+MAX_PAUSE_S = 2.0
+STUCK_AFTER_S = 120.0
+NAMED_IDS = 5
+
+
+@dataclass(slots=True)
+class Status:
+    """What the loop last did, for /health and /ready. Written by the loop, read by others."""
+
+    began: float = field(default_factory=time.monotonic)
+    last_turn: float = field(default_factory=time.monotonic)
+    passes: int = 0
+
+    @property
+    def alive(self) -> bool:
+        return time.monotonic() - self.last_turn < STUCK_AFTER_S
+
+
+class Loop(threading.Thread):
+    """Passes, one after the other, in a thread of their own, so that a signal ends the program at once."""
+
+    def __init__(self, reconciler: Reconciler, hints: Hints, reader: Reader, interval_s: float, journal: Journal,
+                 metrics: Metrics, stop: threading.Event) -> None:
+        super().__init__(name="loop", daemon=True)
+        self._reconciler, self._hints, self._reader = reconciler, hints, reader
+        self._interval_s, self._stop_event = interval_s, stop
+        self._journal, self._metrics = journal, metrics
+        self.status = Status()
+
+    def run(self) -> None:
+        self._reader.start()
+        hint = self._hints.wait(FIRST_LOOK_AFTER_S)
+        full, failures, due = True, 0, 0.0
+        while not self._stop_event.is_set():
+            self.status.last_turn = now = time.monotonic()
+            full = full or hint.everything or now >= due
+            if self._pass(full, hint):
+                failures = 0
+                if full:
+                    due = time.monotonic() + self._interval_s
+                full = False
+                hint = self._hints.wait(self._until_next(due))
+            else:
+                # A failed pass leaves nothing that could be relied on: the next one looks at everything.
+                full, failures = True, failures + 1
+                self._stop_event.wait(min(MAX_PAUSE_S, 0.05 * 2 ** min(failures, 10)))
+                hint = Hint()
+
+    def _until_next(self, due: float) -> float:
+        retry = self._reconciler.retries.next_due()
+        return max(0.0, min(due, retry if retry is not None else due) - time.monotonic())
+
+    def _pass(self, full: bool, hint: Hint) -> bool:
+        kind, began = "full" if full else "hint", time.monotonic()
+        try:
+            outcome = self._reconciler.full_pass() if full else self._reconciler.hint_pass(hint.containers)
+        except CatalogError as fault:
+            self._journal.trouble("consul", str(fault))
+        except EngineUnavailable as fault:
+            self._journal.trouble("docker", str(fault))
+            # If the engine hangs, so may the stream; a new one follows as soon as it answers.
+            self._reader.reconnect()
+        except Exception as fault:
+            # A defect of ours must not end the service; the next pass starts from nothing.
+            self._journal.trouble("defect", f"{type(fault).__name__}: {fault} ({_place(fault)})")
+        else:
+            self._tell(kind, outcome, time.monotonic() - began)
+            return True
+        self._metrics.passes.labels(kind, "failed").inc()
+        return False
+
+    def _tell(self, kind: str, outcome: Outcome, seconds: float) -> None:
+        for what in ("consul", "docker", "defect"):
+            self._journal.over(what)
+        self.status.passes += 1
+        count(self._metrics, kind, outcome, seconds)
+        tell(self._journal, kind, outcome, seconds)
+
+
+def count(metrics: Metrics, kind: str, outcome: Outcome, seconds: float) -> None:
+    """Put an outcome into the metrics."""
+    metrics.passes.labels(kind, "done").inc()
+    metrics.duration.labels(kind).observe(seconds)
+    metrics.writes.labels("register", "done").inc(len(outcome.registered))
+    metrics.writes.labels("deregister", "done").inc(len(outcome.deregistered))
+    metrics.wanted.set(len(outcome.draft.registrations))
+    metrics.owned.set(outcome.owned)
+    metrics.failing.set(len(outcome.failed))
+    metrics.faults.set(len(outcome.draft.faults))
+    metrics.set_skipped(skip.code for skip in outcome.draft.skips)
+    metrics.heard_from("docker", *(("consul",) if kind == "full" or outcome.registered else ()))
+
+
+def tell(journal: Journal, kind: str, outcome: Outcome, seconds: float) -> None:
+    """Log an outcome: what it wrote, and whatever is new about what it did not."""
+    draft = outcome.draft
+    for doubt in journal.news("doubt", draft.doubts):
+        journal.warn("doubt", why=doubt)
+    for fault in journal.news("fault", draft.faults):
+        journal.warn("metadata", container=fault.container, key=fault.key, value=fault.value[:200], rule=fault.rule)
+    for skip in journal.news("skip", draft.skips):
+        journal.info("skipped", container=skip.container, port=skip.port or "-", reason=skip.reason)
+    for service_id, reason in outcome.failed:
+        journal.trouble(f"write {service_id}", reason)
+    failing = {f"write {service_id}" for service_id, _ in outcome.failed}
+    for what in journal.troubles():
+        if what.startswith("write ") and what not in failing:
+            journal.over(what)
+    if outcome.registered or outcome.deregistered:
+        journal.info("pass", kind=kind, registered=_ids(outcome.registered), deregistered=_ids(outcome.deregistered),
+                     failed=len(outcome.failed), wanted=len(draft.registrations), ms=round(1000 * seconds))
+
+
+def _ids(ids: tuple[str, ...]) -> str:
+    if len(ids) > NAMED_IDS:
+        return str(len(ids))
+    return f"{len(ids)}:{','.join(ids)}" if ids else "0"
+
+
+def _place(fault: BaseException) -> str:
+    trace = fault.__traceback__
+    while trace and trace.tb_next:
+        trace = trace.tb_next
+    return f"{trace.tb_frame.f_code.co_filename.rpartition('/')[2]}:{trace.tb_lineno}" if trace else "?"
+
+

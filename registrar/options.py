@@ -1,0 +1,228 @@
+"""Every option of registrar as one row of a table, from which parser, environment names, errors and help come. Pure.
+
+An option is a flag (`-ip X`, `--ip X`, `-ip=X`, anywhere on the line) or an environment variable; the flag wins.
+"""
+
+import argparse
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any, NoReturn
+
+from registrar.grammar import is_ipv6, read_bool, read_host, split_list
+from registrar.naming import read_node_id
+
+ENV_PREFIX = "REGISTRAR_"
+REGISTRY = "registry"
+
+
+class UsageError(Exception):
+    """The command line or the environment asks for something that cannot be; one line for each fault."""
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One option. `rule` says what would be right; `note` is said at start when the option is given."""
+
+    name: str
+    read: Callable[[str], Any]
+    default: Any
+    rule: str
+    help: str
+    switch: bool = False
+    many: bool = False
+    note: str = ""
+
+    @property
+    def field(self) -> str:
+        """The name of the setting: `useIpFromLabel` and `node-id` become `use_ip_from_label` and `node_id`."""
+        return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", self.name).replace("-", "_").lower()
+
+    @property
+    def variable(self) -> str:
+        return ENV_PREFIX + self.field.upper()
+
+
+def _one_of(*words: str) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if text not in words:
+            raise ValueError(f"give {' or '.join(words)}")
+        return text
+    return read
+
+
+def _integer(low: int, high: int = 2**31) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        if not re.fullmatch(r"-?\d{1,10}", text) or not low <= int(text) <= high:
+            raise ValueError(f"give a whole number from {low}" + ("" if high == 2**31 else f" to {high}"))
+        return int(text)
+    return read
+
+
+def _seconds(text: str) -> float:
+    if not re.fullmatch(r"\d+(\.\d+)?", text) or not 0.1 <= float(text) <= 86400:
+        raise ValueError("give seconds, from 0.1 to 86400")
+    return float(text)
+
+
+def _tags(text: str) -> tuple[str, ...]:
+    if "{{" in text:
+        raise ValueError("templates ({{ … }}) are not supported: give plain tags, separated by commas")
+    return split_list(text)
+
+
+def _ipv6(text: str) -> str:
+    address = read_host(text)
+    if not is_ipv6(address):
+        raise ValueError("give an IPv6 address")
+    return address
+
+
+def _label(text: str) -> str:
+    key, sign, _ = text.partition("=")
+    if not sign or not key.strip():
+        raise ValueError("give KEY=VALUE")
+    return text
+
+
+def _listen(text: str) -> tuple[str, int]:
+    host, sign, port = text.rpartition(":")
+    if not sign or not port.isdigit() or not 0 < int(port) < 65536:
+        raise ValueError("give ADDR:PORT, such as 127.0.0.1:9180, or :9180 for every address")
+    return host.removeprefix("[").removesuffix("]"), int(port)
+
+
+_FOR_REGISTRATOR = "taken for Registrator's sake"
+
+OPTIONS: tuple[Option, ...] = (
+    Option("ip", read_host, "", "ADDRESS", "the address of this node for published ports, taken as it is "
+           "(default: the address of the interface with the default route)"),
+    Option("ip6", _ipv6, "", "ADDRESS", "this node's IPv6 address, for ports published on IPv6 only "
+           "(default: likewise)"),
+    Option("internal", read_bool, False, "", "register the container's own address and port, not the published ones",
+           switch=True),
+    Option("explicit", read_bool, False, "", "register only ports that have a SERVICE_NAME or SERVICE_<port>_NAME",
+           switch=True),
+    Option("useIpFromLabel", str, "", "LABEL", "take the address from this container label; beats -ip and -internal"),
+    Option("tags", _tags, (), "A,B", "tags for every service, after its own"),
+    Option("only-label", _label, (), "KEY=VALUE", "look only at containers with this label; may be given several times "
+           "(all must match)", many=True),
+    Option("host-ports", _one_of("named", "all"), "named", "named|all", "which exposed ports count under host "
+           "networking: those asked for by metadata or -p, or all of them as in Registrator"),
+    Option("deregister", _one_of("always", "on-success"), "always", "always|on-success", "when to take out a container "
+           "that ended: always, or unless it failed (exit code 1 to 127)"),
+    Option("deregister-on-exit", read_bool, False, "", "take everything out again at SIGTERM (default: it stays)",
+           switch=True),
+    Option("node-id", read_node_id, "", "NAME", "the owner mark and first part of service ids; unique in the cluster "
+           "(default: the Docker engine's own name)"),
+    Option("reconcile-interval", _seconds, 15.0, "SECONDS", "at most this long between two full comparisons"),
+    Option("resync", _integer(0), 0, "SECONDS", "like --reconcile-interval, whichever is shorter; 0: not given"),
+    Option("cleanup", read_bool, False, "", f"{_FOR_REGISTRATOR}: always on, for entries of this node id", switch=True,
+           note="cleaning is always on, and touches entries of this node id only"),
+    Option("retry-attempts", _integer(-1), 0, "N", "with --once: further tries when Docker or Consul is away, -1 for "
+           "ever; without it registrar never gives up"),
+    Option("retry-interval", _integer(1), 2000, "MS", "with --once: milliseconds between those tries"),
+    Option("ttl", _integer(0), 0, "SECONDS", f"{_FOR_REGISTRATOR}: no effect with Consul",
+           note="has no effect with Consul"),
+    Option("ttl-refresh", _integer(0), 0, "SECONDS", f"{_FOR_REGISTRATOR}: no effect with Consul",
+           note="has no effect with Consul"),
+    Option("health", _one_of("off"), "off", "off", "what Docker's health checks do: nothing"),
+    Option("drain", _one_of("off"), "off", "off", "what a stop signal does before the container ends: nothing"),
+    Option("http", _listen, None, "ADDR:PORT", "serve /health, /ready and /metrics there"),
+    Option("once", read_bool, False, "", "make one full comparison and exit: 0 when all of it holds, else 1",
+           switch=True),
+    Option("dry-run", read_bool, False, "", "print what would be registered and removed, and why the rest is not; "
+           "write nothing", switch=True),
+)
+
+_BY_NAME = {option.name: option for option in OPTIONS}
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What was asked for: checked values by field, and the fields that were given at all."""
+
+    values: Mapping[str, Any]
+    fields: frozenset[str]
+    registry: str
+
+
+def read_options(arguments: Sequence[str], environ: Mapping[str, str]) -> Given:
+    """Flags over environment over defaults. Raises UsageError with every fault at once."""
+    flags = vars(_parser().parse_intermixed_args([_spelt_out(argument) for argument in arguments]))
+    positional: list[str] = flags.pop(REGISTRY)
+    faults, values, given = [], {}, set()
+    for option in OPTIONS:
+        values[option.field] = option.default
+        texts: list[str] | None = flags[option.field]
+        where = f"-{option.name}"
+        if texts is None and environ.get(option.variable, "").strip():
+            texts, where = _from_variable(option, environ[option.variable]), option.variable
+        if texts is None:
+            continue
+        given.add(option.field)
+        try:
+            read = tuple(option.read(text) for text in texts)
+            values[option.field] = read if option.many else read[-1]
+        except ValueError as fault:
+            faults.append(f"{where} {texts[-1]!r}: {fault}")
+    if not positional and environ.get(ENV_PREFIX + "REGISTRY"):
+        positional = [environ[ENV_PREFIX + "REGISTRY"]]
+    if len(positional) != 1:
+        faults.append("give one registry address, such as consul://127.0.0.1:8500"
+                      + (f", not {len(positional)}: {' '.join(positional)}" if positional else ""))
+    if faults:
+        raise UsageError("\n".join(faults))
+    return Given(values, frozenset(given), positional[0])
+
+
+def unknown_variables(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Variables with our prefix that mean nothing, most likely misspelt."""
+    known = {option.variable for option in OPTIONS} | {ENV_PREFIX + "REGISTRY"}
+    return tuple(sorted(key for key in environ if key.startswith(ENV_PREFIX) and key not in known))
+
+
+def usage() -> str:
+    """The help text."""
+    return _parser().format_help()
+
+
+def _from_variable(option: Option, text: str) -> list[str]:
+    return list(split_list(text)) if option.many else [text.strip()]
+
+
+def _spelt_out(argument: str) -> str:
+    """`-ip` as `--ip`, and `--internal` as `--internal=true`, since Go's `-internal=false` has to work as well."""
+    name, sign, _ = argument.lstrip("-").partition("=")
+    option = _BY_NAME.get(name) if argument.startswith("-") else None
+    if option is None:
+        return argument
+    written = argument if argument.startswith("--") else f"-{argument}"
+    return f"{written}=true" if option.switch and not sign else written
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        unknown = re.findall(r"(?<!\S)--?([A-Za-z][\w-]*)", message) if "unrecognized" in message else []
+        near = [f"-{name}" for word in unknown for name in get_close_matches(word, _BY_NAME, 1)]
+        raise UsageError(message + (f" (did you mean {', '.join(near)}?)" if near else "; see registrar -help"))
+
+
+def _parser() -> _Parser:
+    parser = _Parser(
+        prog="registrar", add_help=False, allow_abbrev=False, usage="registrar [options] consul://HOST:PORT",
+        description="Keeps the published ports of this node's containers in Consul.",
+        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=34, width=110),
+        epilog="One dash or two, --ip X or --ip=X, before or after the address. Each option is also an environment "
+               "variable, REGISTRAR_IP for --ip and so on; the flag wins. Access to Docker: DOCKER_HOST, "
+               "DOCKER_TLS_VERIFY, DOCKER_CERT_PATH. Access to Consul: CONSUL_HTTP_TOKEN(_FILE), CONSUL_HTTP_AUTH, "
+               "CONSUL_HTTP_SSL, CONSUL_CACERT, CONSUL_CLIENT_CERT, CONSUL_CLIENT_KEY. --help prints this, --version "
+               "the version.",
+    )
+    parser.add_argument(REGISTRY, nargs="*", metavar="consul://HOST:PORT",
+                        help="the Consul agent to register with (no host: CONSUL_HTTP_ADDR or 127.0.0.1:8500)")
+    for option in OPTIONS:
+        parser.add_argument(f"--{option.name}", dest=option.field, action="append",
+                            metavar="" if option.switch else option.rule, help=option.help)
+    return parser

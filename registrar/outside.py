@@ -1,0 +1,42 @@
+"""What the reconcile loop needs of the outside world, an engine and a Consul agent, and how an engine fails. Pure.
+
+`docker_source.DockerSource` and `catalog.consul_client.ConsulClient` fit these; so do the fakes of the tests.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from catalog.model import AgentService
+from registrar.container import Container
+
+
+class EngineUnavailable(Exception):
+    """The engine could not be asked: which containers run is unknown, not "none"."""
+
+
+class Unreadable(Exception):
+    """The engine answers, but not about this one container."""
+
+    def __init__(self, container_id: str, reason: str) -> None:
+        super().__init__(f"container {container_id[:12]} cannot be inspected: {reason}")
+        self.container_id = container_id
+
+
+class Engine(Protocol):
+    """Where containers come from."""
+
+    def engine_name(self) -> str: ...
+    def running(self, labels: Sequence[str]) -> frozenset[str]: ...
+    def inspect(self, container_id: str) -> Container | None: ...
+
+
+class Agent(Protocol):
+    """Where registrations go."""
+
+    def agent_self(self) -> Mapping[str, Any]: ...
+    def agent_services(self) -> dict[str, AgentService]: ...
+    def agent_service(self, service_id: str) -> AgentService | None: ...
+    def agent_checks(self) -> Mapping[str, Mapping[str, Any]]: ...
+    def agent_register(self, body: Mapping[str, Any], replace_checks: bool = True) -> None: ...
+    def agent_deregister(self, service_id: str) -> None: ...
+    def agent_check_deregister(self, check_id: str) -> None: ...

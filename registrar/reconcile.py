@@ -1,0 +1,253 @@
+"""One pass: look at the engine and at Consul, plan, write. The same for start, event, timer and retry.
+
+A full pass reads everything. A pass after a hint inspects only the containers it names and compares with what the
+last full pass saw; it goes through the same functions. Only the loop's thread may use a Reconciler.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+from catalog.errors import CatalogDenied, CatalogError, CatalogUnavailable
+from catalog.model import META_CONTAINER, AgentService
+from registrar.container import Container
+from registrar.endpoints import Node
+from registrar.metadata import Fault
+from registrar.naming import node_id_from
+from registrar.outside import Agent, Engine, EngineUnavailable, Unreadable
+from registrar.plan import Plan, owned, plan, settle
+from registrar.registration import Registration
+from registrar.retries import Retries
+from registrar.services import Offer, Skip, services_of
+from registrar.settings import Settings
+
+SECOND_LOOK_AFTER_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What a pass found out, before anything is written."""
+
+    plan: Plan
+    registrations: tuple[Registration, ...] = ()
+    skips: tuple[Skip, ...] = ()
+    faults: tuple[Fault, ...] = ()
+    doubts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a pass. `failed` are the writes that Consul did not take, with its reason."""
+
+    draft: Draft
+    registered: tuple[str, ...]
+    deregistered: tuple[str, ...]
+    failed: tuple[tuple[str, str], ...]
+    owned: int
+
+
+class Reconciler:
+    """Keeps Consul's agent equal to the engine, for one owner."""
+
+    def __init__(self, settings: Settings, engine: Engine, agent: Agent, addresses: Callable[[], tuple[str, str]],
+                 clock: Callable[[], float], sleep: Callable[[float], object],
+                 stopping: Callable[[], bool] = lambda: False) -> None:
+        self._settings = settings
+        self._engine, self._agent = engine, agent
+        self._addresses, self._sleep, self._stopping = addresses, sleep, stopping
+        self._node = Node(settings.node_id)
+        self._containers: dict[str, Container] = {}
+        self._unreadable: dict[str, str] = {}
+        self._present: dict[str, AgentService] | None = None
+        self._offers: dict[str, tuple[Container, Container | None, Node, Offer]] = {}
+        self._doubts: tuple[str, ...] = ()
+        self.retries = Retries(clock)
+
+    @property
+    def owner(self) -> str:
+        """The node id; "" until the engine has told its name."""
+        return self._node.id
+
+    def full_pass(self) -> Outcome:
+        """Look at everything, then write what differs."""
+        return self._apply(self.preview())
+
+    def hint_pass(self, touched: Iterable[str]) -> Outcome:
+        """Look at the touched containers, then write what differs, retries that are due included."""
+        if self._present is None:
+            return self.full_pass()
+        for container_id in sorted(touched):
+            self._look_at(container_id)
+        draft = self._draft(self._present)
+        # An id given by hand may have become somebody else's since the last full pass; a default one is ours.
+        if any(r.id != r.default_id for r in draft.plan.register):
+            self._present = self._read_agent()
+            draft = self._draft(self._present)
+        return self._apply(draft)
+
+    def preview(self) -> Draft:
+        """Look at everything and plan, without writing."""
+        # Consul before the engine: while it is away, each retry costs one request and not a whole look.
+        self._node = self._this_node()
+        present = self._read_agent()
+        self._look_everywhere(present)
+        draft = self._draft(present)
+        if self._is_sharp_drop(draft, present):
+            self._sleep(SECOND_LOOK_AFTER_S)
+            self._look_everywhere(present)
+            draft = self._draft(present)
+        self._present = present
+        return draft
+
+    def withdraw(self) -> int:
+        """Take out everything that carries our mark; how much that was."""
+        if not self._node.id:
+            self._node = self._this_node()
+        mine = owned(self._agent.agent_services(), self._node.id)
+        for service_id in sorted(mine):
+            self._agent.agent_deregister(service_id)
+        return len(mine)
+
+    # --- looking -------------------------------------------------------------------------------------------------
+
+    def _this_node(self) -> Node:
+        owner = self._node.id
+        if not owner:
+            name = self._engine.engine_name()
+            if not name:
+                raise EngineUnavailable("the Docker engine tells no name of its own: give --node-id")
+            owner = node_id_from(name)
+        ipv4, ipv6 = self._addresses()
+        # A node that has lost its route for a moment keeps its address: it is still registered under it.
+        return Node(owner, ipv4, ipv6) if ipv4 or ipv6 else Node(owner, self._node.ipv4, self._node.ipv6)
+
+    def _read_agent(self) -> dict[str, AgentService]:
+        """What the agent holds. A token that may not read is answered with less or nothing, not with an error."""
+        known = self._present
+        present = self._agent.agent_services()
+        self._doubts = ()
+        lost = [key for key in owned(known or {}, self._node.id) if key not in present]
+        # One exact question tells "gone" (absent) from "hidden" (raises CatalogDenied, or is there after all).
+        if lost and self._agent.agent_service(lost[0]) is not None:
+            raise CatalogDenied(f"Consul hides {lost[0]} from the list of services: the token may not read all of them")
+        if not present and known is None:
+            try:
+                self._agent.agent_self()
+            except CatalogDenied as fault:
+                self._doubts = (f"the agent shows no service at all, maybe because the token is too narrow: {fault}",)
+        return present
+
+    def _look_everywhere(self, present: Mapping[str, AgentService]) -> None:
+        # Containers we have registered are asked for by name as well: a listing that lacks them proves nothing.
+        registered = {s.meta_value(META_CONTAINER) for s in owned(present, self._node.id).values()} - {""}
+        ids = self._engine.running(self._settings.only_label) | registered
+        self._containers, self._unreadable = {}, {}
+        for container_id in sorted(ids):
+            self._look_at(container_id)
+
+    def _look_at(self, container_id: str) -> None:
+        self._unreadable.pop(container_id, None)
+        try:
+            container = self._engine.inspect(container_id)
+        except Unreadable as fault:
+            # Unknown is not gone: whatever is registered for it stays until it can be read.
+            self._unreadable[container_id] = str(fault)
+            return
+        if container is None:
+            self._containers.pop(container_id, None)
+            return
+        self._containers[container_id] = container
+        if container.joined and container.serving and self._target_of(container) is None:
+            self._look_at(container.joined)
+
+    def _target_of(self, container: Container) -> Container | None:
+        wanted = container.joined
+        if not wanted:
+            return None
+        found = self._containers.get(wanted)
+        return found or next((c for c in self._containers.values() if c.name == wanted), None)
+
+    # --- deciding ------------------------------------------------------------------------------------------------
+
+    def _draft(self, present: Mapping[str, AgentService]) -> Draft:
+        offers = [self._offer(c) for c in self._containers.values()]
+        self._offers = {key: kept for key, kept in self._offers.items() if key in self._containers}
+        settled = settle((r for o in offers for r in o.registrations), present, self._node.id)
+        return Draft(
+            plan=plan(settled.registrations, present, self._node.id, self._kept()),
+            registrations=settled.registrations,
+            skips=tuple(sorted(s for o in offers for s in o.skips)),
+            faults=(*(f for o in offers for f in o.faults), *settled.faults),
+            doubts=(*self._doubts, *self._unreadable.values()),
+        )
+
+    def _offer(self, container: Container) -> Offer:
+        """What a container brings; computed again only when it, its target or this node has changed."""
+        target = self._target_of(container)
+        last = self._offers.get(container.id)
+        if last and last[0] is container and last[1] is target and last[2] == self._node:
+            return last[3]
+        offer = services_of(container, target, self._node, self._settings)
+        self._offers[container.id] = (container, target, self._node, offer)
+        return offer
+
+    def _kept(self) -> frozenset[str]:
+        """Containers whose entries stay although nothing is wanted for them now."""
+        failed = (c.id for c in self._containers.values() if c.failed and self._settings.deregister == "on-success")
+        return frozenset(self._unreadable) | frozenset(failed)
+
+    def _is_sharp_drop(self, draft: Draft, present: Mapping[str, AgentService]) -> bool:
+        """Most of what we have registered has gone, all at once and not one event after the other."""
+        mine = owned(present, self._node.id)
+        leaving = {mine[key].meta_value(META_CONTAINER) for key in draft.plan.deregister} - set(self._containers)
+        known = {service.meta_value(META_CONTAINER) for service in mine.values()}
+        return len(leaving) > 1 and 2 * len(leaving) > len(known)
+
+    # --- writing -------------------------------------------------------------------------------------------------
+
+    def _apply(self, draft: Draft) -> Outcome:
+        present = self._present if self._present is not None else {}
+        marks = {r.id: r.mark for r in draft.plan.register} | dict.fromkeys(draft.plan.deregister, "")
+        self.retries.forget_all_but(marks)
+        registered, deregistered = [], []
+        maintained = self._maintained() if any(r.id in present for r in draft.plan.register) else {}
+        for one in draft.plan.register:
+            if self._write(one.id, one.mark, partial(self._register, one, maintained.get(one.id))):
+                present[one.id] = one.held()
+                registered.append(one.id)
+        for service_id in draft.plan.deregister:
+            if self._write(service_id, "", partial(self._agent.agent_deregister, service_id)):
+                present.pop(service_id, None)
+                deregistered.append(service_id)
+        return Outcome(draft, tuple(registered), tuple(deregistered), self.retries.failures(),
+                       len(owned(present, self._node.id)))
+
+    def _write(self, service_id: str, mark: str, send: Callable[[], None]) -> bool:
+        """One write, unless it failed a short while ago. Raises CatalogUnavailable only when Consul is away."""
+        if self._stopping() or not self.retries.is_due(service_id, mark):
+            return False
+        try:
+            send()
+        except CatalogError as fault:
+            if isinstance(fault, CatalogUnavailable):
+                # Consul also says 500 to one bad service. If it still answers a read, only this write is in trouble.
+                self._agent.agent_services()
+            self.retries.failed(service_id, mark, str(fault))
+            return False
+        self.retries.succeeded(service_id)
+        return True
+
+    def _register(self, registration: Registration, maintained: tuple[str, ...] | None) -> None:
+        """Register. A write that replaces the checks would end an operator's maintenance, which is one of them."""
+        for check_id in maintained or ():
+            self._agent.agent_check_deregister(check_id)
+        self._agent.agent_register(registration.body(), replace_checks=maintained is None)
+
+    def _maintained(self) -> dict[str, tuple[str, ...]]:
+        """The services that an operator has put into maintenance, and their other checks."""
+        found: dict[str, list[str]] = {}
+        for check_id, check in self._agent.agent_checks().items():
+            found.setdefault(str(check.get("ServiceID") or ""), []).append(check_id)
+        mark = "_service_maintenance:"
+        return {service: tuple(c for c in ids if c != mark + service)
+                for service, ids in found.items() if mark + service in ids}

@@ -1,0 +1,84 @@
+"""One service as it should stand in Consul: the value, its JSON, and the fingerprint that tells whether it does. Pure.
+
+A check cannot be read back from Consul, so the fingerprint covers the whole definition and travels in Meta.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass, replace
+from typing import Any
+
+from catalog.model import META_CONTAINER, META_HASH, META_OWNER, AgentService
+
+Meta = tuple[tuple[str, str], ...]
+Check = tuple[tuple[str, str | bool], ...]
+
+OWN_MARKS = (META_OWNER, META_CONTAINER, META_HASH)
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """A service to be registered. `default_id` is the id it falls back to when `id` is somebody else's.
+
+    `meta` holds our marks too. `container_name` and `created` serve reports and order; Consul does not get them.
+    """
+
+    id: str
+    default_id: str
+    name: str
+    address: str
+    port: int
+    protocol: str
+    tags: tuple[str, ...]
+    meta: Meta
+    check: Check
+    container_name: str
+    created: str
+
+    @property
+    def container(self) -> str:
+        return dict(self.meta)[META_CONTAINER]
+
+    @property
+    def mark(self) -> str:
+        """The fingerprint of all of it."""
+        return dict(self.meta)[META_HASH]
+
+    def body(self) -> dict[str, Any]:
+        """The JSON of `PUT /v1/agent/service/register`."""
+        return _definition(self) | {"Meta": dict(self.meta)}
+
+    def held(self) -> AgentService:
+        """What the agent answers once it holds this."""
+        return AgentService(self.id, self.name, self.address, self.port, self.tags, self.meta)
+
+
+def marked(draft: Registration, owner: str, container_id: str) -> Registration:
+    """`draft` with the marks of its owner and its container, and with its fingerprint."""
+    marks = {META_OWNER: owner, META_CONTAINER: container_id}
+    return _fingerprinted(replace(draft, meta=tuple(sorted({**dict(draft.meta), **marks}.items()))))
+
+
+def with_default_id(registration: Registration) -> Registration:
+    """The same under its default id."""
+    return _fingerprinted(replace(registration, id=registration.default_id))
+
+
+def _fingerprinted(registration: Registration) -> Registration:
+    meta = {k: v for k, v in registration.meta if k != META_HASH}
+    text = json.dumps(_definition(registration) | {"Meta": meta}, sort_keys=True)
+    meta[META_HASH] = hashlib.sha256(text.encode()).hexdigest()[:16]
+    return replace(registration, meta=tuple(sorted(meta.items())))
+
+
+def _definition(registration: Registration) -> dict[str, Any]:
+    body: dict[str, Any] = {
+        "ID": registration.id,
+        "Name": registration.name,
+        "Address": registration.address,
+        "Port": registration.port,
+        "Tags": list(registration.tags),
+    }
+    if registration.check:
+        body["Check"] = dict(registration.check)
+    return body

@@ -1,0 +1,185 @@
+"""The services of one container: which of its ports go into the catalog, as what, and why the others do not. Pure."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from registrar import endpoints, naming
+from registrar.attributes import meta_of
+from registrar.checks import Report, check_of
+from registrar.container import Container, Port
+from registrar.endpoints import Endpoint, Node, Refused
+from registrar.grammar import is_loopback, read_bool, read_host, split_list, unique
+from registrar.metadata import Entry, Fault, Keys, read_metadata
+from registrar.registration import Registration, marked
+
+
+class Wishes(Protocol):
+    """What the operator wants, as far as services depend on it; `settings.Settings` has it all."""
+
+    @property
+    def internal(self) -> bool: ...
+    @property
+    def explicit(self) -> bool: ...
+    @property
+    def use_ip_from_label(self) -> str: ...
+    @property
+    def tags(self) -> tuple[str, ...]: ...
+    @property
+    def host_ports(self) -> str: ...
+    @property
+    def only_label(self) -> tuple[str, ...]: ...
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Skip:
+    """A container, or a port of it, that is not in the catalog, and why."""
+
+    container: str
+    port: str
+    code: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What one container brings to the catalog."""
+
+    registrations: tuple[Registration, ...] = ()
+    skips: tuple[Skip, ...] = ()
+    faults: tuple[Fault, ...] = ()
+
+
+def services_of(container: Container, target: Container | None, node: Node, wishes: Wishes) -> Offer:
+    """The registrations of a container; `target` is the container whose network it shares, if it does."""
+    refused = _ineligible(container, wishes)
+    if refused:
+        return Offer(skips=(Skip(container.name, "", refused.code, refused.reason),))
+    metadata = read_metadata(container.env, container.labels)
+    faults = [Fault(container.name, lost.spelling, lost.value, f"{winner.spelling} is set as well and counts")
+              for lost, winner in metadata.shadowed]
+
+    def report(entry: Entry, rule: str) -> None:
+        faults.append(Fault(container.name, entry.spelling, entry.value, rule))
+
+    skips, usable = [], []
+    address = _address_from_label(container, wishes, faults)
+    for port in container.ports:
+        keys = metadata.for_port(port.number, port.protocol)
+        found = _place(container, port, target, node, wishes, keys, report)
+        if isinstance(found, Refused):
+            skips.append(Skip(container.name, str(port), found.code, found.reason))
+        else:
+            usable.append((port, keys, Endpoint(address or found.address, found.port)))
+    grouped = len(usable) > 1  # counted after everything that takes a port out
+    registrations = tuple(
+        _registration(container, port, keys, endpoint, grouped, node, wishes, report)
+        for port, keys, endpoint in usable
+    )
+    return Offer(registrations, tuple(skips), unique_faults(faults))
+
+
+def unique_faults(faults: list[Fault]) -> tuple[Fault, ...]:
+    """A generic key is read once for each port, but is one fault."""
+    return tuple(dict.fromkeys(faults))
+
+
+def _ineligible(container: Container, wishes: Wishes) -> Refused | None:
+    for wanted in wishes.only_label:
+        key, _, value = wanted.partition("=")
+        if (key, value) not in container.labels:
+            return Refused("label", f"does not carry the label {wanted}")
+    if not container.serving:
+        return Refused("not-running", "does not run")
+    if not container.ports:
+        return Refused("no-ports", "exposes and publishes no port")
+    return None
+
+
+def _place(container: Container, port: Port, target: Container | None, node: Node, wishes: Wishes, keys: Keys,
+           report: Report) -> Endpoint | Refused:
+    if (ignore := keys.get("ignore")) and _ignored(ignore, report):
+        return Refused("ignored", f"{ignore.spelling} is set")
+    if wishes.explicit and not keys.get("name"):
+        return Refused("explicit", "explicit mode, and no SERVICE_NAME")
+    asked = wishes.host_ports == "all" or port.asked or keys.any_scoped
+    asked = asked or (len(container.ports) == 1 and keys.get("name") is not None)
+    if wishes.internal:
+        return endpoints.internal(container, port, target, node, asked, keys.value("network"))
+    return endpoints.published(container, port, target, node, asked)
+
+
+def _ignored(entry: Entry, report: Report) -> bool:
+    try:
+        return read_bool(entry.value)
+    except ValueError as fault:
+        # Registrator takes any value for a yes, and whoever wrote it did not want the port in the catalog.
+        report(entry, f"{fault}: taken for true")
+        return True
+
+
+def _address_from_label(container: Container, wishes: Wishes, faults: list[Fault]) -> str:
+    if not wishes.use_ip_from_label:
+        return ""
+    value = container.label(wishes.use_ip_from_label)
+    try:
+        address = read_host(value.partition("/")[0])
+        if is_loopback(address):
+            raise ValueError("a loopback address leads nowhere")
+    except ValueError as fault:
+        faults.append(Fault(container.name, wishes.use_ip_from_label, value, f"{fault}: not used"))
+        return ""
+    return address
+
+
+def _registration(container: Container, port: Port, keys: Keys, endpoint: Endpoint, grouped: bool, node: Node,
+                  wishes: Wishes, report: Report) -> Registration:
+    default_id = naming.default_id(node.id, container, port)
+    draft = Registration(
+        id=_id(keys, report) or default_id,
+        default_id=default_id,
+        name=_name(container, port, keys, grouped, report),
+        address=endpoint.address,
+        port=endpoint.port,
+        protocol=port.protocol,
+        tags=_tags(port, keys, wishes, report),
+        meta=meta_of(keys, report),
+        check=check_of(keys, endpoint.address, endpoint.port, report),
+        container_name=container.name,
+        created=container.created,
+    )
+    return marked(draft, node.id, container.id)
+
+
+def _name(container: Container, port: Port, keys: Keys, grouped: bool, report: Report) -> str:
+    name, entry = keys.value("name"), keys.get("name")
+    if entry and not name.isprintable():
+        report(entry, "give printable characters: the default name is used")
+        name = ""
+    elif entry and naming.dns_name(name) != name:
+        report(entry, "such a name cannot be looked up through DNS: registered under it all the same")
+    # A port's own NAME, even an empty one, says that no suffix is wanted.
+    suffix = f"-{port.number}" if grouped and not keys.scoped("name") else ""
+    return (name or naming.default_name(container)) + suffix
+
+
+def _id(keys: Keys, report: Report) -> str:
+    entry = keys.get("id")
+    if entry is None:
+        return ""
+    try:
+        return naming.read_custom_id(entry.value)
+    except ValueError as fault:
+        report(entry, f"{fault}: the default id is used")
+        return ""
+
+
+def _tags(port: Port, keys: Keys, wishes: Wishes, report: Report) -> tuple[str, ...]:
+    entry = keys.get("tags")
+    own = split_list(entry.value) if entry else ()
+    if entry and not all(tag.isprintable() for tag in own):
+        report(entry, "tags have printable characters only: the others are left out")
+        own = tuple(tag for tag in own if tag.isprintable())
+    protocol = () if port.protocol == "tcp" else (port.protocol,)
+    return unique((*own, *wishes.tags, *protocol))
+
+

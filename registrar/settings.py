@@ -1,0 +1,82 @@
+"""The settings of one run of registrar: a value built from command line and environment. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from catalog.address import parse_endpoints
+from catalog.errors import InvalidAddress
+from registrar.options import OPTIONS, UsageError, read_options
+
+SCHEMES = ("consul",)
+DEFAULT_CONSUL = "127.0.0.1:8500"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """One field for each row of `options.OPTIONS`, and where Consul is."""
+
+    consul: str
+    ip: str
+    ip6: str
+    internal: bool
+    explicit: bool
+    use_ip_from_label: str
+    tags: tuple[str, ...]
+    only_label: tuple[str, ...]
+    host_ports: str
+    deregister: str
+    deregister_on_exit: bool
+    node_id: str
+    reconcile_interval: float
+    resync: int
+    cleanup: bool
+    retry_attempts: int
+    retry_interval: int
+    ttl: int
+    ttl_refresh: int
+    health: str
+    drain: str
+    http: tuple[str, int] | None
+    once: bool
+    dry_run: bool
+    notes: tuple[str, ...] = ()
+
+    @property
+    def interval(self) -> float:
+        """Seconds between two full passes."""
+        return min(self.reconcile_interval, self.resync or self.reconcile_interval)
+
+
+def read_settings(arguments: Sequence[str], environ: Mapping[str, str]) -> Settings:
+    """Raises UsageError that names the option, the fault and what would be right."""
+    given = read_options(arguments, environ)
+    notes = tuple(f"-{o.name} {o.note}" for o in OPTIONS if o.note and o.field in given.fields)
+    settings = Settings(consul=_consul(given.registry, environ), notes=notes, **given.values)
+    if bool(settings.ttl) != bool(settings.ttl_refresh):
+        raise UsageError("-ttl and -ttl-refresh: give both or none")
+    if settings.ttl and settings.ttl <= settings.ttl_refresh:
+        raise UsageError(f"-ttl {settings.ttl}: has to be greater than -ttl-refresh {settings.ttl_refresh}")
+    return settings
+
+
+def _consul(registry: str, environ: Mapping[str, str]) -> str:
+    scheme, sign, host = registry.partition("://")
+    wanted = "give consul://HOST:PORT, or consul:// for CONSUL_HTTP_ADDR"
+    if not sign:
+        raise UsageError(f"the registry address {_shown(registry)!r} has no scheme: {wanted}")
+    if scheme not in SCHEMES:
+        raise UsageError(f"the registry address has the scheme {scheme!r}, which is not supported: {wanted}")
+    host = host.strip("/") or environ.get("CONSUL_HTTP_ADDR", "") or DEFAULT_CONSUL
+    if "," in host:
+        raise UsageError(f"the registry address names several agents; services belong to one: {wanted}")
+    try:
+        parse_endpoints(host)
+    except InvalidAddress as fault:
+        raise UsageError(f"the registry address: {fault}") from None
+    return host
+
+
+def _shown(registry: str) -> str:
+    """The address without a user or password that may stand in it."""
+    return urlsplit(f"//{registry}").netloc.rpartition("@")[2]
