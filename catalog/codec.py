@@ -90,16 +90,6 @@ def kv_check(key: str, index: int) -> Operation:
     return {"KV": {"Verb": "check-index", "Key": key, "Index": index}}
 
 
-def kv_absent(key: str) -> Operation:
-    """Let the transaction fail if the key exists."""
-    return {"KV": {"Verb": "check-not-exists", "Key": key}}
-
-
 def kv_delete(key: str) -> Operation:
     """Delete one key, whether it exists or not."""
     return {"KV": {"Verb": "delete", "Key": key}}
-
-
-def kv_delete_cas(key: str, index: int) -> Operation:
-    """Delete a key if its ModifyIndex is still `index`."""
-    return {"KV": {"Verb": "delete-cas", "Key": key, "Index": index}}

@@ -1,7 +1,7 @@
 """The values of the catalog that both programs speak about. No rule lives here."""
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 # The marks by which a registration is known to be a registrar's (design section 3).
 META_OWNER = "registrar-owner"
@@ -38,7 +38,8 @@ class KVEntry:
     index: int
 
 
-class Listing(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Listing:
     """What a recursive read found, and the index it was read at."""
 
     index: int

@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -149,7 +150,7 @@ class Transport:
         token = self._token()
         answer = self._session.request(
             method,
-            endpoint.url + requests.utils.quote(path, safe="/:"),
+            endpoint.url + quote(path, safe="/:"),
             params=params,
             data=data.encode() if isinstance(data, str) else data,
             headers={"X-Consul-Token": token} if token else {},

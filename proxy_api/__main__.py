@@ -1,0 +1,91 @@
+"""The command line of proxy-api. Entry."""
+
+import logging
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+from proxy_api.errors import InvalidSettings
+from proxy_api.settings import SETTINGS, Settings, from_environ
+from proxy_api.supervisor import CannotStart, Supervisor, own_command
+
+log = logging.getLogger("proxy-api")
+
+SECRETS_PATH = "/run/secrets"
+
+
+def _options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Every row of SETTINGS as a flag."""
+    for setting in reversed(SETTINGS):
+        text = f"{setting.help} [{setting.name}{', default ' + setting.default if setting.default else ''}]"
+        command = click.option(setting.flag, setting.field, metavar="TEXT", help=text)(command)
+    return command
+
+
+@click.group(help="An API that reconfigures HAProxy on demand from the Consul catalog.")
+@click.version_option(package_name="portbook")
+def main() -> None:
+    """Set up logging; the subcommands do the rest."""
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+
+
+@main.command(help="Run the API and its HAProxy until SIGTERM.")
+@_options
+def serve(**flags: str | None) -> None:
+    """The supervisor."""
+    settings = _settings(flags)
+    if not settings.api_token and not settings.on_loopback:
+        log.warning("event=open-api ip=%s hint=\"anyone who reaches the port can change routes: set API_TOKEN, "
+                    'or IP=127.0.0.1"', settings.ip)
+    passed = [word for setting in SETTINGS if (text := flags[setting.field]) is not None
+              for word in (setting.flag, text)]
+    try:
+        sys.exit(Supervisor(settings, own_command(["api", *passed])).run())
+    except CannotStart as fault:
+        _give_up(str(fault))
+
+
+@main.command(hidden=True, help="Run the API alone; `serve` starts it.")
+@_options
+def api(**flags: str | None) -> None:
+    """The API's process."""
+    settings = _settings(flags)
+    from proxy_api.api_server import Server  # Flask, gunicorn and the libraries of the API: not for the supervisor
+    sys.argv = sys.argv[:1]  # gunicorn reads it
+    Server(settings).run()
+
+
+def _settings(flags: dict[str, str | None]) -> Settings:
+    secrets = {}
+    directory = Path(os.environ.get("SECRETS_PATH", SECRETS_PATH))
+    for setting in SETTINGS:
+        file = directory / f"dfp_{setting.field}"
+        if file.is_file():
+            secrets[setting.field] = _read(file)
+    token_file = flags.get("api_token_file") or os.environ.get("API_TOKEN_FILE")
+    if token_file:
+        secrets["api_token"] = _read(Path(token_file))
+    try:
+        return from_environ(os.environ, secrets, {name: text for name, text in flags.items() if text is not None})
+    except InvalidSettings as fault:
+        _give_up(str(fault))
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8").strip("\r\n")
+    except (OSError, UnicodeDecodeError) as fault:
+        _give_up(f"{path} cannot be read: {fault}")
+
+
+def _give_up(text: str) -> NoReturn:
+    click.echo(f"proxy-api: {text}", err=True)
+    sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

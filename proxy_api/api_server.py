@@ -1,0 +1,95 @@
+"""The process that serves the API: gunicorn with one worker, in it Flask, the one writer and its watches. Entry.
+
+One worker, because there is one writer; threads, because a call waits for HAProxy. HAProxy is not a child of it:
+gunicorn reaps whatever child ends.
+"""
+
+import fcntl
+import functools
+import logging
+import os
+import threading
+from typing import Any
+
+from flask import Flask
+from gunicorn.app.base import BaseApplication
+
+from catalog.consul_client import ConsulClient
+from proxy_api import render, watch
+from proxy_api.certificates import Certificates
+from proxy_api.haproxy import Haproxy
+from proxy_api.jobs import Report
+from proxy_api.metrics import Metrics
+from proxy_api.settings import Settings
+from proxy_api.store import Store
+from proxy_api.surroundings import Around, bootstrap, text_environment
+from proxy_api.sync import Sync
+from proxy_api.template_files import TemplateFiles
+from proxy_api.views import Parts, create_app
+
+log = logging.getLogger("proxy-api")
+
+THREADS = 64  # calls wait while HAProxy reloads, and the probes must still be answered
+GRACE_S = 30
+
+
+def build_app(settings: Settings) -> Flask:
+    """Wire the parts together and start the writer."""
+    client = ConsulClient.from_environ(settings.consul_address, settings.access)
+    store = Store(client, settings.proxy_instance_name)
+    haproxy = Haproxy(settings.configs_path, settings.haproxy_bin)
+    around = Around(bootstrap(settings, haproxy.socket), Certificates(settings.certs_path))
+    sync = Sync(store, haproxy, TemplateFiles(settings.consul_templates_path), around,
+                functools.partial(render.render, environment=text_environment()))
+    stop = threading.Event()
+    threading.Thread(target=_write, args=(sync, settings.configs_path), name="writer", daemon=True).start()
+    watch.start("watch-records", store.wait_for_records, lambda: sync.hint("records"), stop)
+    watch.start("watch-catalog", store.wait_for_catalog, lambda: sync.hint("catalog"), stop)
+
+    def fault(report: Report) -> str:
+        serving = haproxy.serving()
+        if serving is None:
+            return "HAProxy does not answer; it is being started again"
+        if serving not in (report.digest, haproxy.current_digest()):
+            return "HAProxy serves another configuration than was applied"
+        return ""
+
+    return create_app(Parts(sync.change, lambda: sync.report, fault, Metrics(), settings.proxy_instance_name,
+                            settings.api_token, settings.strict_parameters))
+
+
+def _write(sync: Sync, configs_path: str) -> None:
+    """Be the writer, once no other process is: a worker that is being replaced may still finish a change."""
+    handle = os.open(os.path.join(configs_path, "writer.lock"), os.O_RDWR | os.O_CREAT, 0o600)
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    sync.run()
+
+
+class Server(BaseApplication):  # type: ignore[misc]
+    """gunicorn, configured from our settings and from nothing else."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        super().__init__()
+
+    def load_config(self) -> None:
+        host = f"[{self._settings.ip}]" if ":" in self._settings.ip else self._settings.ip
+        options: dict[str, Any] = {
+            "bind": f"{host}:{self._settings.port}",
+            "worker_class": "gthread",
+            "workers": 1,
+            "threads": THREADS,
+            "timeout": 60,
+            "graceful_timeout": GRACE_S,
+            "keepalive": 5,
+            # A request of any length gets an answer that names the parameter; 8190 would get a bare page.
+            "limit_request_line": 0,
+            "control_socket_disable": True,
+            "proc_name": "proxy-api",
+            "loglevel": "warning",
+        }
+        for name, value in options.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Flask:
+        return build_app(self._settings)

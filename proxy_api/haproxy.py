@@ -1,0 +1,206 @@
+"""HAProxy from outside: its configuration on disk, its check, its two sockets. Edge.
+
+A configuration is a directory named by its digest below `config/`; the link `current` says which one counts, and is
+swapped in one step. The one before stays, for the way back. Everything a running HAProxy is believed to serve is asked
+of it: the digest is its description.
+"""
+
+import contextlib
+import os
+import re
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from proxy_api.errors import ApplyFailed, ConfigRejected
+from proxy_api.render import MAIN_FILE, ConfigFiles
+
+CHECK_TIMEOUT_S = 60
+RELOAD_TIMEOUT_S = 30
+SOCKET_TIMEOUT_S = 5
+_POLL_S = 0.005
+
+
+class NotRunning(Exception):
+    """Nothing answers at HAProxy's socket."""
+
+
+@dataclass(frozen=True, slots=True)
+class Processes:
+    """What the master says of itself (`show proc`): its pid, the current worker's pid, and failed reloads so far."""
+
+    master: int
+    worker: int
+    failed: int
+
+
+class Haproxy:
+    """The HAProxy of one CONFIGS_PATH, whoever started it."""
+
+    def __init__(self, configs_path: str, program: str = "haproxy") -> None:
+        self._base = Path(configs_path)
+        self._program = program
+        self.socket = str(self._base / "haproxy.sock")
+        self.master_socket = str(self._base / "master.sock")
+        self.current = self._base / "current"
+        self._store = self._base / "config"
+
+    # --- configuration on disk -----------------------------------------------------------------------------------
+
+    def command(self) -> list[str]:
+        """The command line that serves what `current` points to."""
+        return [self._program, "-W", "-S", f"{self.master_socket},mode,600", "-f", str(self.current / MAIN_FILE)]
+
+    def write(self, config: ConfigFiles) -> Path:
+        """Put a configuration on disk, complete or not at all; nothing uses it yet. Raises OSError."""
+        target = self._store / config.digest
+        if target.is_dir():
+            return target
+        self._store.mkdir(mode=0o700, parents=True, exist_ok=True)
+        partial = self._store / f".{config.digest}.{os.getpid()}"
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(mode=0o700)
+        for name, text in config.files:
+            with open(os.open(partial / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w",
+                      encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+        _sync_directory(partial)
+        partial.rename(target)
+        _sync_directory(self._store)
+        return target
+
+    def check(self, config: ConfigFiles) -> None:
+        """Let HAProxy judge a configuration where it lies; raises ConfigRejected with its alert lines."""
+        directory = self.write(config)
+        try:
+            result = subprocess.run(
+                [self._program, "-c", "-q", "-f", str(directory / MAIN_FILE)], stdin=subprocess.DEVNULL,
+                capture_output=True, text=True, errors="replace", timeout=CHECK_TIMEOUT_S, check=False)
+        except (OSError, subprocess.TimeoutExpired) as fault:
+            raise ApplyFailed(f"HAProxy's check could not be run: {fault}") from None
+        if result.returncode:
+            if config.digest != self.current_digest():
+                shutil.rmtree(directory, ignore_errors=True)
+            raise ConfigRejected(_alerts(result.stderr, str(directory)))
+
+    def swap(self, config: ConfigFiles) -> str | None:
+        """Make a written configuration the current one; the digest of the one before, None where there was none."""
+        before = self.current_digest()
+        self._link(config.digest)
+        self._prune({config.digest, before})
+        return before
+
+    def swap_back(self, digest: str | None) -> None:
+        """Undo a swap."""
+        if digest is not None and (self._store / digest).is_dir():
+            self._link(digest)
+
+    def current_digest(self) -> str | None:
+        """The digest of the configuration that a start would use."""
+        try:
+            target = Path(os.readlink(self.current))
+        except OSError:
+            return None
+        return target.name if (self._base / target / MAIN_FILE).is_file() else None
+
+    def _link(self, digest: str) -> None:
+        fresh = self._base / f".current.{os.getpid()}"
+        with contextlib.suppress(FileNotFoundError):
+            fresh.unlink()
+        fresh.symlink_to(Path("config") / digest)
+        fresh.replace(self.current)
+        _sync_directory(self._base)
+
+    def _prune(self, keep: set[str | None]) -> None:
+        for directory in self._store.iterdir():
+            if directory.name not in keep:
+                shutil.rmtree(directory, ignore_errors=True)
+
+    # --- the running process -------------------------------------------------------------------------------------
+
+    def serving(self) -> str | None:
+        """The digest that the running worker serves; None where none answers."""
+        try:
+            found = re.search(r"^description: portbook ([0-9a-f]+)", self.runtime("show info"), re.MULTILINE)
+        except NotRunning:
+            return None
+        return found[1] if found else None
+
+    def processes(self) -> Processes:
+        """The master's view; raises NotRunning."""
+        text = _ask(self.master_socket, "show proc")
+        master = re.search(r"^(\d+)\s+master\s+(\d+)?\s*(?:\[failed: (\d+)\])?", text, re.MULTILINE)
+        worker = re.search(r"^(\d+)\s+worker", text, re.MULTILINE)
+        if not master or not worker:
+            raise NotRunning(self.master_socket)
+        return Processes(int(master[1]), int(worker[1]), int(master[3] or 0))
+
+    def runtime(self, command: str) -> str:
+        """A command to the worker's runtime API, and its answer; raises NotRunning."""
+        return _ask(self.socket, command)
+
+    def reload(self, digest: str) -> None:
+        """Let a new worker take over with the current configuration, and wait until it serves `digest`.
+
+        2.6 answers `reload` before the outcome: the new worker's description, or a higher count of failed reloads, is
+        the outcome. Where no HAProxy runs, the supervisor is about to start it with the current configuration, and the
+        wait is for that. Raises ApplyFailed.
+        """
+        failed = None
+        for left in _until(RELOAD_TIMEOUT_S):
+            if failed is None:
+                with contextlib.suppress(NotRunning):
+                    failed = self.processes().failed
+                    if self.serving() != digest:
+                        _ask(self.master_socket, "reload")
+            if self.serving() == digest:
+                return
+            with contextlib.suppress(NotRunning):
+                if failed is not None and self.processes().failed > failed:
+                    raise ApplyFailed("HAProxy could not start a worker with the new configuration; its log says why")
+            time.sleep(min(_POLL_S, left))
+        raise ApplyFailed(f"HAProxy did not serve the new configuration within {RELOAD_TIMEOUT_S} s")
+
+
+def _until(seconds: float) -> Iterator[float]:
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0:
+        yield left
+
+
+def _ask(path: str, command: str) -> str:
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.settimeout(SOCKET_TIMEOUT_S)
+            connection.connect(path)
+            connection.sendall(command.encode() + b"\n")
+            # 2.6's master socket keeps a connection open for as long as its other side may still write.
+            connection.shutdown(socket.SHUT_WR)
+            chunks = []
+            while chunk := connection.recv(65536):
+                chunks.append(chunk)
+    except OSError as fault:
+        raise NotRunning(f"{path}: {fault}") from None
+    return b"".join(chunks).decode(errors="replace")
+
+
+def _alerts(stderr: str, directory: str) -> str:
+    """HAProxy's own words, without the path of the candidate."""
+    lines = [line.replace(directory + "/", "") for line in stderr.splitlines() if "[ALERT]" in line]
+    lines = [re.sub(r"^\[ALERT\]\s+\(\d+\) : ", "", line) for line in lines]
+    lines = [line for line in lines if "Fatal errors found" not in line and "Error(s) found" not in line] or lines
+    return "HAProxy: " + "; ".join(lines[:10]) if lines else f"HAProxy refused it: {stderr.strip()[-500:]}"
+
+
+def _sync_directory(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

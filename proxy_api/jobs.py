@@ -1,0 +1,51 @@
+"""What the API asks of the one writer, and what came of it. Values, and the hand-over between threads."""
+
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+
+from proxy_api.route import RouteSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A change that is committed and serving. `change` is nothing, runtime or reload."""
+
+    servers: int
+    version: int
+    change: str
+    reason: str
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """A change to one service: a new release of it, or (spec None) its removal."""
+
+    service: str
+    spec: RouteSpec | None
+    result: "Future[Outcome]" = field(default_factory=Future)
+    lost_races: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceReport:
+    """How one service stands. `gone` were admitted and left the catalog; `waiting` are in it and were not admitted."""
+
+    version: int = 0
+    servers: int = 0
+    gone: int = 0
+    waiting: int = 0
+    held: bool = False
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """How the proxy stands. `reason` says why it is not ready, "" when it is; `notes` are worth knowing anyway."""
+
+    reason: str
+    digest: str = ""
+    services: tuple[tuple[str, ServiceReport], ...] = ()
+    notes: tuple[str, ...] = ()
+    reloads: int = 0
+    consul_answers: bool = False

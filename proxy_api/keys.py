@@ -1,0 +1,158 @@
+"""Which key of Consul's key-value store holds what, and what a listing of them says. Core.
+
+`<instance>/<service>/route` is the release record; beside it stand the keys of 2016. `<instance>/.portbook` is a
+marker: an exact key tells "nothing there" from "not allowed to see", which a listing does not.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from catalog import codec
+from catalog.model import KVEntry, Operation
+from proxy_api import release, route
+from proxy_api.errors import InvalidRequest, TooLarge
+from proxy_api.release import Release, UnreadableRecord
+from proxy_api.route import RouteSpec
+
+MARKER_VALUE = b'{"schema":1}'
+_ROUTE = "route"
+_LEAVES = (_ROUTE, *route.LEGACY_KEYS)
+# Since August 2016 the predecessor kept `<instance>/service/<name>` = "swarm" as well, and never deleted it.
+_SWARM_FOLDER, _SWARM_VALUE = "service", b"swarm"
+MAX_VALUE_BYTES = 512 * 1024  # Consul's limit (kv_max_value_size)
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A service's record as it is in Consul. `index` is the record's ModifyIndex, its version."""
+
+    release: Release
+    index: int
+    value: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Legacy:
+    """A service that only the keys of 2016 know; `guard` is the index of its `path` key."""
+
+    spec: RouteSpec
+    guard_key: str
+    guard_index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A service whose keys this version cannot use. It can be replaced or removed like any other."""
+
+    reason: str
+    guard_key: str
+    guard_index: int
+
+
+Held = Stored | Legacy | Unreadable
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """What a listing of `<instance>/` says, by service."""
+
+    marked: bool
+    held: Mapping[str, Held]
+
+    def stored(self) -> dict[str, Stored]:
+        """The services that have a readable record."""
+        return {name: held for name, held in self.held.items() if isinstance(held, Stored)}
+
+
+class Keys:
+    """The keys of one proxy instance."""
+
+    def __init__(self, instance: str) -> None:
+        self.prefix = f"{instance}/"
+        self.marker = f"{instance}/.portbook"
+
+    def route(self, service: str) -> str:
+        """The key of a service's record."""
+        return f"{self.prefix}{service}/{_ROUTE}"
+
+    def parse(self, entries: Iterable[KVEntry]) -> Records:
+        """Sort a listing into records, services of 2016, and what cannot be read (service -> reason)."""
+        leaves: dict[str, dict[str, KVEntry]] = {}
+        marked = False
+        for entry in entries:
+            service, _, leaf = entry.key.removeprefix(self.prefix).partition("/")
+            marked = marked or entry.key == self.marker
+            if leaf in _LEAVES:
+                leaves.setdefault(service, {})[leaf] = entry
+        held: dict[str, Held] = {}
+        for service, found in sorted(leaves.items()):
+            # The presence of `path` marks a known service of 2016 (reference/proxy-api.md 5.1).
+            guard = found.get(_ROUTE) or found.get("path")
+            if guard is None:
+                continue
+            try:
+                held[service] = _stored(service, guard) if _ROUTE in found else _legacy(service, found, guard)
+            except (UnreadableRecord, InvalidRequest) as fault:
+                held[service] = Unreadable(str(fault), guard.key, guard.index)
+        return Records(marked, held)
+
+    def mark(self) -> tuple[Operation, ...]:
+        """Write the marker, if nobody has."""
+        return (codec.kv_cas(self.marker, MARKER_VALUE, 0),)
+
+    def write(self, made: Release, value: bytes, current: Held | None) -> tuple[Operation, ...]:
+        """Write a record if it is still what was read, and the keys of 2016 with it."""
+        service = made.spec.service
+        index = current.index if isinstance(current, Stored) else 0
+        if isinstance(current, Unreadable) and current.guard_key == self.route(service):
+            index = current.guard_index
+        texts = route.to_legacy(made.spec)
+        return (
+            codec.kv_cas(self.route(service), value, index),
+            *(codec.kv_set(f"{self.prefix}{service}/{leaf}", texts[leaf].encode()) if leaf in texts
+              else codec.kv_delete(f"{self.prefix}{service}/{leaf}") for leaf in route.LEGACY_KEYS),
+        )
+
+    def take_over(self, made: Release, value: bytes, old: Legacy) -> tuple[Operation, ...]:
+        """Put a record beside keys of 2016, if neither has moved."""
+        return (codec.kv_check(old.guard_key, old.guard_index),
+                codec.kv_cas(self.route(made.spec.service), value, 0))
+
+    def remove(self, service: str, current: Held, swarm_value: bytes | None) -> tuple[Operation, ...]:
+        """Delete exactly a service's own keys, if they have not moved."""
+        folder = f"{self.prefix}{service}/"
+        key, index = ((folder + _ROUTE, current.index) if isinstance(current, Stored)
+                      else (current.guard_key, current.guard_index))
+        old = [codec.kv_delete(self.swarm(service))] if swarm_value == _SWARM_VALUE else []
+        return (codec.kv_check(key, index), *(codec.kv_delete(folder + leaf) for leaf in _LEAVES), *old)
+
+    def undo(self, service: str, before: Legacy, now: Stored) -> tuple[Operation, ...]:
+        """Take a record away again and leave the keys of 2016 as they were, if nobody changed it since."""
+        texts = route.to_legacy(before.spec)
+        return (codec.kv_check(self.route(service), now.index), codec.kv_delete(self.route(service)),
+                *(codec.kv_set(f"{self.prefix}{service}/{leaf}", text.encode()) for leaf, text in texts.items()))
+
+    def swarm(self, service: str) -> str:
+        """The key that the predecessor left behind in August 2016 and later."""
+        return f"{self.prefix}{_SWARM_FOLDER}/{service}"
+
+
+def encode(made: Release) -> bytes:
+    """The record's bytes; raises TooLarge where Consul would refuse them."""
+    value = release.encode(made)
+    if len(value) > MAX_VALUE_BYTES:
+        raise TooLarge(f"the release of {made.spec.service} has {len(value)} bytes with its templates and instances; "
+                       f"Consul takes at most {MAX_VALUE_BYTES} in one key")
+    return value
+
+
+def _stored(service: str, entry: KVEntry) -> Stored:
+    made = release.decode(entry.value)
+    if made.spec.service != service:
+        raise UnreadableRecord(f"the record is of {made.spec.service}")
+    return Stored(made, entry.index, entry.value)
+
+
+def _legacy(service: str, found: Mapping[str, KVEntry], guard: KVEntry) -> Legacy:
+    texts = {leaf: entry.value.decode(errors="replace") for leaf, entry in found.items()}
+    return Legacy(route.from_legacy(service, texts), guard.key, guard.index)

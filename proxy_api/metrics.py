@@ -1,0 +1,58 @@
+"""Counters and gauges in Prometheus' text form. Edge to prometheus_client."""
+
+from collections.abc import Iterable
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from proxy_api.jobs import Report
+
+
+class Metrics:
+    """Counts calls; everything else is read off the report when it is asked for."""
+
+    content_type = CONTENT_TYPE_LATEST
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self._calls = Counter("portbook_calls", "Calls that change something, by what came of them.",
+                              ["call", "status"], registry=self._registry)
+
+    def count(self, call: str, status: int) -> None:
+        """One call and the HTTP status of its answer."""
+        self._calls.labels(call, str(status)).inc()
+
+    def text(self, report: Report) -> bytes:
+        """The page."""
+        registry = CollectorRegistry()
+        registry.register(_OfReport(report))
+        return generate_latest(self._registry) + generate_latest(registry)
+
+
+class _OfReport(Collector):
+    def __init__(self, report: Report) -> None:
+        self._report = report
+
+    def collect(self) -> Iterable[Metric]:
+        report = self._report
+        yield GaugeMetricFamily("portbook_ready", "Whether the wanted state is recovered and served.",
+                                value=not report.reason)
+        yield GaugeMetricFamily("portbook_consul_up", "Whether Consul could be used at the last try.",
+                                value=report.consul_answers)
+        yield CounterMetricFamily("portbook_reloads", "Reloads of HAProxy.", value=report.reloads)
+        gauges = {
+            "servers": "Servers of a service.",
+            "gone": "Admitted instances that have left the catalog.",
+            "waiting": "Instances in the catalog that were not admitted.",
+        }
+        for field, text in gauges.items():
+            family = GaugeMetricFamily(f"portbook_service_{field}", text, labels=["service"])
+            for name, service in report.services:
+                family.add_metric([name], getattr(service, field))
+            yield family
+        problem = GaugeMetricFamily("portbook_service_problem", "1 where a service is not served as recorded.",
+                                    labels=["service"])
+        for name, service in report.services:
+            problem.add_metric([name], bool(service.problem))
+        yield problem

@@ -1,0 +1,271 @@
+"""RouteSpec: what a user asked for, parsed and checked. To and from JSON and the keys of 2016. Core.
+
+Every parameter is one row of PARAMETERS; parser, errors and documentation come from it.
+"""
+
+import difflib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from proxy_api import grammar
+from proxy_api.errors import Fault, InvalidRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A request parameter: its name, the field of RouteSpec it fills, its rule, default and meaning."""
+
+    name: str
+    field: str
+    rule: Callable[[str], Any]
+    default: Any
+    help: str
+
+
+PARAMETERS: tuple[Parameter, ...] = (
+    Parameter("serviceName", "service", grammar.name, "", "The service's name in the Consul catalog. Required."),
+    Parameter("serviceColor", "color", grammar.optional_name, "",
+              "Use the instances of `<serviceName>-<serviceColor>`, for a blue-green switch."),
+    Parameter("servicePath", "paths", grammar.items(grammar.single_line), (),
+              "Comma-separated paths that belong to the service."),
+    Parameter("serviceDomain", "domains", grammar.items(grammar.domain), (),
+              "Comma-separated hosts; `*.acme.com` stands for every host below acme.com. Without it any host matches."),
+    Parameter("pathType", "path_type", grammar.one_of("", *grammar.PATH_TYPES), "",
+              "How a path is compared, in HAProxy's words. Default path_beg."),
+    Parameter("skipCheck", "skip_check", grammar.boolean, False, "Leave out HAProxy's own check of the servers."),
+    Parameter("consulTemplatePath", "template", grammar.template_path, "",
+              "One template file with whole sections (the form of May 2016)."),
+    Parameter("consulTemplateFePath", "template_fe", grammar.template_path, "",
+              "A template file for the inside of the shared frontend; goes with consulTemplateBePath."),
+    Parameter("consulTemplateBePath", "template_be", grammar.template_path, "",
+              "A template file with the backend sections; goes with consulTemplateFePath."),
+    Parameter("follow", "follow", grammar.one_of(*grammar.FOLLOW), "restarts",
+              "never: exactly the admitted instances; restarts: admitted containers that come back elsewhere; "
+              "all: whatever the catalog has."),
+    Parameter("port", "port", lambda text: grammar.port(text) if text else 0, 0,
+              "Names the backend; with outboundHostname, the port to send to."),
+    Parameter("outboundHostname", "outbound", grammar.hostname, "",
+              "Send to this host instead of the catalog's instances; needs port."),
+)
+# Accepted and without effect here: every replica reads what one of them was told.
+_DISTRIBUTE = "distribute"
+_STRICT = "strict"
+KNOWN = (*(p.name for p in PARAMETERS), _DISTRIBUTE, _STRICT)
+# Parameters of the predecessor that narrow who gets in. Ignoring one would publish what was meant to be closed.
+RESTRICTING = frozenset((
+    "users", "usersSecret", "usersPassEncrypted", "httpsOnly", "denyHttp", "allowedMethods", "deniedMethods",
+    "verifyClientSsl", "servicePathExclude", "serviceHeader", "userAgent", "reqMode", "srcPort", "srcHttpsPort",
+))
+
+
+@dataclass(frozen=True, slots=True)
+class RouteSpec:
+    """A user's wish: which requests go to which service."""
+
+    service: str
+    color: str = ""
+    paths: tuple[str, ...] = ()
+    domains: tuple[str, ...] = ()
+    path_type: str = ""
+    skip_check: bool = False
+    template: str = ""
+    template_fe: str = ""
+    template_be: str = ""
+    follow: str = "restarts"
+    port: int = 0
+    outbound: str = ""
+
+    @property
+    def catalog_name(self) -> str:
+        """The name in the catalog: a colour is part of it (2016-04-05)."""
+        return f"{self.service}-{self.color}" if self.color else self.service
+
+    @property
+    def templated(self) -> bool:
+        """Whether the operator's own text takes the place of the generated one."""
+        return bool(self.template or self.template_fe)
+
+    @property
+    def backend(self) -> str:
+        """The name of the generated backend, as the predecessor named it."""
+        return f"{self.service}-be{self.port or ''}"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A parsed call: the spec, what is worth telling the caller, and the parameters that only steer the call."""
+
+    spec: RouteSpec
+    warnings: tuple[str, ...]
+    distribute: bool = False
+
+
+def parse_request(given: Mapping[str, Sequence[str]], strict: bool = False) -> Request:
+    """Parse the parameters of a reconfigure call; raises InvalidRequest with every fault there is."""
+    faults: list[Fault] = []
+    once = _once(given, faults)
+    strict = _boolean(once, _STRICT, faults) or strict
+    distribute = _boolean(once, _DISTRIBUTE, faults)
+    values: dict[str, Any] = {}
+    for parameter in PARAMETERS:
+        # An empty value means "not given", as it does for the clients of 2016; a name is never optional.
+        text = once.get(parameter.name, "")
+        if text or (parameter.name == "serviceName"):
+            _take(parameter, parameter.rule, text, values, faults)
+    if "paths" in values:
+        rule = grammar.items(grammar.path_rule(values.get("path_type", "")))
+        _take(_by_name("servicePath"), rule, once["servicePath"], values, faults)
+    warnings = _unknown(once, strict, faults)
+    faults.extend(_together(once))
+    if faults:
+        raise InvalidRequest(tuple(faults))
+    spec = RouteSpec(**values)
+    if not spec.paths and not spec.templated:
+        spec = RouteSpec(**{**values, "paths": ("/",)})  # a domain alone means all of it (2017-04-06)
+    return Request(spec, (*warnings, *_remarks(spec)), distribute)
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """A parsed remove call."""
+
+    service: str
+    warnings: tuple[str, ...]
+    distribute: bool = False
+
+
+def parse_removal(given: Mapping[str, Sequence[str]], strict: bool = False) -> Removal:
+    """Parse the parameters of a remove call; raises InvalidRequest."""
+    faults: list[Fault] = []
+    once = _once(given, faults)
+    values: dict[str, Any] = {}
+    strict = _boolean(once, _STRICT, faults) or strict
+    distribute = _boolean(once, _DISTRIBUTE, faults)
+    _take(_by_name("serviceName"), grammar.name, once.get("serviceName", ""), values, faults)
+    # Whatever narrows a route means nothing to its removal.
+    warnings = _unknown({n: t for n, t in once.items() if n not in RESTRICTING}, strict, faults)
+    if faults:
+        raise InvalidRequest(tuple(faults))
+    return Removal(values["service"], warnings, distribute)
+
+
+def _once(given: Mapping[str, Sequence[str]], faults: list[Fault]) -> dict[str, str]:
+    for name, texts in given.items():
+        if len(texts) > 1 and name in KNOWN:
+            faults.append(Fault(name, f"is given {len(texts)} times", "give it once, a list separated by commas"))
+    return {name: texts[0] for name, texts in given.items() if texts}
+
+
+def _boolean(once: Mapping[str, str], name: str, faults: list[Fault]) -> bool:
+    try:
+        return grammar.boolean(once.get(name) or "false")
+    except ValueError as fault:
+        faults.append(Fault(name, *fault.args))
+        return False
+
+
+def _take(parameter: Parameter, rule: Callable[[str], Any], text: str, values: dict[str, Any],
+          faults: list[Fault]) -> None:
+    try:
+        values[parameter.field] = rule(text)
+    except ValueError as fault:
+        values.pop(parameter.field, None)
+        faults.append(Fault(parameter.name, *fault.args))
+
+
+def _by_name(name: str) -> Parameter:
+    return next(p for p in PARAMETERS if p.name == name)
+
+
+def _unknown(once: Mapping[str, str], strict: bool, faults: list[Fault]) -> tuple[str, ...]:
+    warnings = []
+    for name in sorted(once):
+        if name in KNOWN:
+            continue
+        near = difflib.get_close_matches(name[:64], KNOWN, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(KNOWN)}"
+        if name in RESTRICTING:
+            faults.append(Fault(name, "is not supported",
+                                "without it the service would be open to more than was asked for: leave it out "
+                                "only if that is what you want"))
+        elif strict:
+            faults.append(Fault(grammar.shown(name).strip("'"), "is not a known parameter", hint))
+        else:
+            warnings.append(f"{grammar.shown(name)} is not a known parameter and was ignored: {hint}")
+    return tuple(warnings)
+
+
+def _together(once: Mapping[str, str]) -> Iterable[Fault]:
+    """The rules about parameters that need or exclude each other, as far as the texts alone tell."""
+    has = {p.name for p in PARAMETERS if once.get(p.name)}
+    pair = {"consulTemplateFePath", "consulTemplateBePath"}
+    if len(pair & has) == 1:
+        missing, = pair - has
+        yield Fault(missing, "is missing", "give consulTemplateFePath and consulTemplateBePath together")
+    if "consulTemplatePath" in has and pair & has:
+        yield Fault("consulTemplatePath", "is given beside the pair of templates", "give one form or the other")
+    if not has & {"servicePath", "serviceDomain", "consulTemplatePath", *pair}:
+        yield Fault("servicePath", "is missing", "give serviceName and servicePath, or serviceName, "
+                                                 "consulTemplateFePath and consulTemplateBePath")
+    if "outboundHostname" in has and "port" not in has:
+        yield Fault("port", "is missing", "outboundHostname needs the port to send to")
+
+
+def _remarks(spec: RouteSpec) -> Iterable[str]:
+    if spec.templated and (spec.paths or spec.domains or spec.path_type or spec.outbound):
+        yield "servicePath, serviceDomain, pathType and outboundHostname have no effect beside a template"
+    if spec.port and not spec.outbound and not spec.templated:
+        yield f"port names the backend {spec.backend}; the instances' own ports come from the catalog"
+
+
+# --- to and from what is stored ----------------------------------------------------------------------------------
+
+def to_json(spec: RouteSpec) -> dict[str, Any]:
+    """The spec as JSON values, every field, in the order of the class."""
+    return asdict(spec)
+
+
+def from_json(data: Mapping[str, Any]) -> RouteSpec:
+    """The inverse of `to_json`; raises InvalidRequest. What is stored is checked like what is asked."""
+    texts = {p.name: [_text(data[p.field])] for p in PARAMETERS if data.get(p.field)}
+    return parse_request(texts, strict=True).spec
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return ",".join(value) if isinstance(value, list | tuple) else str(value)
+
+
+# Key of 2016 -> the parameter it holds (reference/proxy-api.md 5.1).
+LEGACY_KEYS: dict[str, str] = {
+    "path": "servicePath",
+    "color": "serviceColor",
+    "domain": "serviceDomain",
+    "pathtype": "pathType",
+    "skipcheck": "skipCheck",
+    "consultemplatefepath": "consulTemplateFePath",
+    "consultemplatebepath": "consulTemplateBePath",
+    "consultemplatepath": "consulTemplatePath",
+    "port": "port",
+    "hostname": "outboundHostname",
+}
+# Written whether or not there is a value; the others only when there is one.
+ALWAYS_WRITTEN = ("path", "color", "domain", "pathtype", "skipcheck", "consultemplatefepath", "consultemplatebepath")
+
+
+def to_legacy(spec: RouteSpec) -> dict[str, str]:
+    """The keys of 2016 that say the same, as the predecessor wrote them."""
+    data = to_json(spec)
+    texts = {key: _text(data[_by_name(name).field]) for key, name in LEGACY_KEYS.items()}
+    texts["port"] = str(spec.port or "")
+    return {key: text for key, text in texts.items() if text or key in ALWAYS_WRITTEN}
+
+
+def from_legacy(service: str, keys: Mapping[str, str]) -> RouteSpec:
+    """The spec that the keys of 2016 describe; raises InvalidRequest."""
+    texts = {name: [keys[key]] for key, name in LEGACY_KEYS.items() if keys.get(key)}
+    if "outboundHostname" in texts and "port" not in texts:
+        del texts["outboundHostname"]  # written without a port it never had an effect
+    return parse_request({"serviceName": [service], **texts}).spec

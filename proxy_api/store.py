@@ -1,0 +1,121 @@
+"""The state of one proxy instance in Consul: releases in the key-value store, instances in the catalog. Edge.
+
+A write's answer may be lost: `commit` then asks Consul what became of it.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from catalog.consul_client import ConsulClient
+from catalog.errors import CatalogUnavailable, Conflict
+from catalog.model import Instance, Operation
+from proxy_api import keys
+from proxy_api.keys import Held, Keys, Legacy, Records, Stored
+from proxy_api.release import Release
+
+# Up to this many services are read one by one, with their checks; more are read in bulk, by node.
+_FEW = 4
+
+
+class Store:
+    """Reads and writes for one PROXY_INSTANCE_NAME. Raises the exceptions of `catalog.errors`."""
+
+    def __init__(self, client: ConsulClient, instance: str) -> None:
+        self._client = client
+        self._keys = Keys(instance)
+
+    # --- what was asked for --------------------------------------------------------------------------------------
+
+    def load(self) -> Records:
+        """Every record. Raises CatalogDenied where the token may not read: a listing would be silently empty."""
+        marker = self._client.kv_get(self._keys.marker)
+        records = self._keys.parse(self._client.kv_list(self._keys.prefix).entries)
+        # The marker is read first: seen by its exact key but not in the listing, the listing is not the truth.
+        if marker is not None and not records.marked:
+            raise CatalogUnavailable(f"Consul lists nothing below {self._keys.prefix}, but the marker is there")
+        return records
+
+    def mark(self) -> None:
+        """Write the marker; somebody else's is as good."""
+        try:
+            self._client.transact(self._keys.mark())
+        except Conflict:
+            pass
+
+    def write(self, release: Release, current: Held | None) -> Stored:
+        """Commit a release against the version that was read; raises Conflict when it is another by now."""
+        value = keys.encode(release)
+        return self._commit(release, value, self._keys.write(release, value, current))
+
+    def take_over(self, release: Release, old: Legacy) -> Stored:
+        """Give a service of 2016 its record."""
+        value = keys.encode(release)
+        return self._commit(release, value, self._keys.take_over(release, value, old))
+
+    def remove(self, service: str, current: Held) -> None:
+        """Delete a service's keys; raises Conflict when its record is another by now."""
+        swarm = self._client.kv_get(self._keys.swarm(service))
+        operations = self._keys.remove(service, current, swarm.value if swarm else None)
+        try:
+            self._client.transact(operations)
+        except CatalogUnavailable:
+            if self._client.kv_get(self._keys.route(service)) is not None:
+                raise
+
+    def undo(self, service: str, before: Held | None, now: Stored | None) -> None:
+        """Put back what stood before a commit that did not come to be served; raises Conflict when others moved on."""
+        if isinstance(before, Stored):
+            self.write(before.release, now)
+        elif isinstance(before, Legacy) and now is not None:
+            self._client.transact(self._keys.undo(service, before, now))
+        elif now is not None:
+            self.remove(service, now)
+
+    def _commit(self, release: Release, value: bytes, operations: Sequence[Operation]) -> Stored:
+        key = self._keys.route(release.spec.service)
+        try:
+            return Stored(release, self._client.transact(operations)[key], value)
+        except CatalogUnavailable:
+            entry = self._client.kv_get(key)
+            if entry is not None and entry.value == value:
+                return Stored(release, entry.index, value)
+            raise
+
+    # --- the catalog ---------------------------------------------------------------------------------------------
+
+    def instances(self, service: str) -> Sequence[Instance]:
+        """The instances of one service, with their status."""
+        return self._client.instances(service)
+
+    def services(self) -> Mapping[str, Sequence[str]]:
+        """Every service's tags, by name."""
+        return self._client.services()
+
+    def key(self, name: str) -> str | None:
+        """The text of any key, for templates."""
+        entry = self._client.kv_get(name)
+        return None if entry is None else entry.value.decode(errors="replace")
+
+    def catalog(self, plain: Sequence[str], with_status: Sequence[str]) -> dict[str, Sequence[Instance]]:
+        """The instances of these services; those `with_status` with their checks' status."""
+        self._client.services()  # raises CatalogDenied where an empty answer would mean "not allowed"
+        single = dict.fromkeys((*with_status, *(plain if len(plain) <= _FEW else ())))
+        found: dict[str, Sequence[Instance]] = {name: self._client.instances(name) for name in single}
+        if len(single) < len({*plain, *with_status}):
+            bulk: dict[str, list[Instance]] = {name: [] for name in plain if name not in found}
+            for instance in self._client.all_instances():
+                if instance.service in bulk:
+                    bulk[instance.service].append(instance)
+            found.update(bulk)
+        return found
+
+    # --- hints that something moved --------------------------------------------------------------------------------
+
+    def wait_for_records(self, index: int) -> int:
+        """Block until a key of this proxy changes; the index to wait for next."""
+        return self._client.wait_for_kv(self._keys.prefix, index)
+
+    def wait_for_catalog(self, index: int) -> int:
+        """Block until any service changes; the index to wait for next."""
+        return self._client.wait_for_services(index)
+
+

@@ -1,0 +1,238 @@
+"""`proxy-api serve`: HAProxy and the API as siblings, each started again when it ends. Shell.
+
+HAProxy has a session of its own and outlives this process; the next one adopts it. The API does not: there is one
+writer. Deaths are seen through pid file descriptors, which work for an adopted process too.
+"""
+
+import contextlib
+import ctypes
+import fcntl
+import logging
+import os
+import re
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import IO
+
+from proxy_api import render
+from proxy_api.certificates import Certificates
+from proxy_api.haproxy import Haproxy, NotRunning
+from proxy_api.settings import Settings
+from proxy_api.state import ProxyState
+from proxy_api.surroundings import Around, bootstrap, text_environment
+
+log = logging.getLogger("proxy-api")
+
+FLOOR = (2, 6)
+START_TIMEOUT_S = 5.0
+MAX_PAUSE_S = 5.0
+KILL_AFTER_S = 5.0
+API_GRACE_S = 35.0
+_PR_SET_PDEATHSIG = 1
+
+
+class CannotStart(Exception):
+    """Something that the operator has to put right first; the text says what."""
+
+
+class Child:
+    """A process that is to run for ever: ours by birth, or adopted."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.pid = 0
+        self.descriptor = -1
+        self.process: subprocess.Popen[bytes] | None = None
+        self.failures = 0
+        self.start_at = 0.0
+        self._started = 0.0
+
+    def watch(self, pid: int, process: subprocess.Popen[bytes] | None) -> None:
+        """Take a running process under watch. Raises ProcessLookupError when it is gone already."""
+        self.descriptor = os.pidfd_open(pid)
+        self.pid, self.process, self._started = pid, process, time.monotonic()
+
+    def ended(self) -> None:
+        """Note the end, and when the next start is due: at once, unless it ended young."""
+        status = self.process.wait() if self.process else "unknown"
+        os.close(self.descriptor)
+        lived = time.monotonic() - self._started
+        self.failures = self.failures + 1 if lived < START_TIMEOUT_S else 0
+        pause = min(MAX_PAUSE_S, 0.1 * 2 ** (self.failures - 1)) if self.failures > 1 else 0.0
+        self.start_at = time.monotonic() + pause
+        log.warning("event=ended process=%s pid=%d status=%s lived=%.1fs", self.name, self.pid, status, lived)
+        self.pid, self.descriptor, self.process = 0, -1, None
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal, if it runs."""
+        if self.pid:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self.descriptor, number)
+
+
+class Supervisor:
+    """Keeps the two processes of one CONFIGS_PATH running until a signal says stop."""
+
+    def __init__(self, settings: Settings, api_command: Sequence[str]) -> None:
+        self._settings = settings
+        self._api_command = list(api_command)
+        self._base = Path(settings.configs_path)
+        self._haproxy = Haproxy(settings.configs_path, settings.haproxy_bin)
+        self._proxy, self._api = Child("haproxy"), Child("api")
+        self._log = self._base / "haproxy.log"
+        self._log_read = 0
+        self._stop = False
+
+    def run(self) -> int:
+        """Until SIGTERM or SIGINT; the exit status. Raises CannotStart."""
+        lock = self._prepare()
+        wake, poke = os.pipe()
+        os.set_blocking(poke, False)
+        signal.set_wakeup_fd(poke)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+        self._adopt()
+        while not self._stop:
+            self._start_due()
+            self._wait(wake, [self._proxy, self._api], self._next_start())
+            self._relay_log()
+        self._shut_down(wake)
+        os.close(lock)
+        return 0
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self._stop = True
+
+    # --- start -----------------------------------------------------------------------------------------------------
+
+    def _prepare(self) -> int:
+        """Directory, lock, version, and a configuration to start with. The lock's descriptor."""
+        try:
+            self._base.mkdir(mode=0o700, parents=True, exist_ok=True)
+            lock = os.open(self._base / "supervisor.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as fault:
+            raise CannotStart(f"CONFIGS_PATH: {self._base} cannot be used: {fault.strerror}") from None
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise CannotStart(f"CONFIGS_PATH: {self._base} is in use by another proxy-api; give each its own") from None
+        _require_version(self._settings.haproxy_bin)
+        around = Around(bootstrap(self._settings, self._haproxy.socket), Certificates(self._settings.certs_path))
+        if self._haproxy.current_digest() is None:
+            empty = render.render(ProxyState(), around(), text_environment())
+            try:
+                self._haproxy.write(empty.config)
+                self._haproxy.swap(empty.config)
+            except OSError as fault:
+                raise CannotStart(f"CONFIGS_PATH: {self._base} cannot be written: {fault.strerror}") from None
+        return lock
+
+    def _adopt(self) -> None:
+        """Take over the HAProxy that an earlier supervisor left running."""
+        try:
+            master = self._haproxy.processes().master
+            self._proxy.watch(master, None)
+        except (NotRunning, ProcessLookupError):
+            return
+        log.info("event=adopted process=haproxy pid=%d digest=%s", master, self._haproxy.serving())
+
+    def _next_start(self) -> float:
+        due = [c.start_at for c in (self._proxy, self._api) if not c.pid]
+        return max(0.0, min(due) - time.monotonic()) if due else 0.5
+
+    def _start_due(self) -> None:
+        now = time.monotonic()
+        if not self._proxy.pid and now >= self._proxy.start_at:
+            self._start_proxy()
+        if not self._api.pid and now >= self._api.start_at:
+            # It must not outlive us: a second writer would come with the next supervisor.
+            self._start(self._api, self._api_command, None, _die_with_parent)
+
+    def _start_proxy(self) -> None:
+        with open(self._log, "ab") as output:
+            self._start(self._proxy, self._haproxy.command(), output, None)
+
+    def _start(self, child: Child, command: list[str], output: IO[bytes] | None,
+               before: Callable[[], None] | None) -> None:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+                                   start_new_session=True, preexec_fn=before)
+        child.watch(process.pid, process)
+        log.info("event=started process=%s pid=%d", child.name, process.pid)
+
+    # --- while it runs ---------------------------------------------------------------------------------------------
+
+    def _wait(self, wake: int, children: Sequence[Child], seconds: float) -> None:
+        """Until a child ends, a signal comes, or the time is over."""
+        poll = select.poll()
+        poll.register(wake, select.POLLIN)
+        for child in children:
+            if child.pid:
+                poll.register(child.descriptor, select.POLLIN)
+        ready = {descriptor for descriptor, _ in poll.poll(seconds * 1000)}
+        if wake in ready:
+            os.read(wake, 512)
+        for child in children:
+            if child.pid and child.descriptor in ready:
+                child.ended()
+
+    def _relay_log(self) -> None:
+        """Pass on what HAProxy wrote. It writes to a file, because a pipe would end with us."""
+        try:
+            with open(self._log, "rb+") as file:
+                size = file.seek(0, os.SEEK_END)
+                file.seek(min(self._log_read, size))
+                for line in file.read().decode(errors="replace").splitlines():
+                    # Of a reload it tells every proxy that stopped; the rest of its notices is as routine.
+                    if not line.startswith("[NOTICE]") and " stopped (cumulated conns:" not in line:
+                        log.info("event=haproxy-says line=%r", line)
+                self._log_read = size
+                if size > 1024 * 1024:
+                    file.truncate(0)
+                    self._log_read = 0
+        except OSError:
+            return
+
+    # --- stop ------------------------------------------------------------------------------------------------------
+
+    def _shut_down(self, wake: int) -> None:
+        """The API first: no more changes. Then HAProxy stops listening and finishes what it has."""
+        log.info("event=stopping")
+        self._end(self._api, signal.SIGTERM, API_GRACE_S, wake)
+        self._end(self._proxy, signal.SIGUSR1, self._settings.drain_timeout, wake)
+        self._relay_log()
+        log.info("event=stopped")
+
+    def _end(self, child: Child, gentle: signal.Signals, seconds: float, wake: int) -> None:
+        for number, patience in ((gentle, seconds), (signal.SIGTERM, KILL_AFTER_S), (signal.SIGKILL, KILL_AFTER_S)):
+            child.signal(number)
+            end = time.monotonic() + patience
+            while child.pid and (left := end - time.monotonic()) > 0:
+                self._wait(wake, [child], left)
+            if not child.pid:
+                return
+            log.warning("event=slow-to-end process=%s pid=%d signal=%s", child.name, child.pid, number.name)
+
+
+def _die_with_parent() -> None:
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _require_version(program: str) -> None:
+    try:
+        text = subprocess.run([program, "-v"], capture_output=True, text=True, timeout=10, check=True).stdout
+    except (OSError, subprocess.SubprocessError) as fault:
+        raise CannotStart(f"HAPROXY_BIN: {program} cannot be run: {fault}; install HAProxy 2.6 or later") from None
+    found = re.search(r"version (\d+)\.(\d+)", text)
+    if not found or (int(found[1]), int(found[2])) < FLOOR:
+        raise CannotStart(f"HAPROXY_BIN: {program} is not HAProxy 2.6 or later")
+
+
+def own_command(arguments: Sequence[str]) -> list[str]:
+    """The command line of a child that runs another subcommand of this program."""
+    return [sys.executable, "-m", "proxy_api", *arguments]

@@ -1,0 +1,141 @@
+"""HTTP in, values out; no rules. Entry."""
+
+import hmac
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from flask import Blueprint, Flask, Response, jsonify, request
+from werkzeug.exceptions import HTTPException
+
+from proxy_api import answers, route
+from proxy_api.errors import Fault, InvalidRequest, ProxyError, Unauthorized
+from proxy_api.jobs import Outcome, Report
+from proxy_api.metrics import Metrics
+from proxy_api.route import RouteSpec
+
+log = logging.getLogger("proxy-api")
+
+PREFIX = "/v1/docker-flow-proxy"
+MAX_BODY_BYTES = 8 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the API talks to. `fault` asks HAProxy whether it serves what was applied: "" or what is wrong."""
+
+    change: Callable[[str, RouteSpec | None], Outcome]
+    report: Callable[[], Report]
+    fault: Callable[[Report], str]
+    metrics: Metrics
+    instance: str
+    token: str = ""
+    strict: bool = False
+
+
+def create_app(parts: Parts) -> Flask:
+    """The WSGI application."""
+    app = Flask("proxy_api", static_folder=None, template_folder=None)
+    app.json.sort_keys = False  # type: ignore[attr-defined]  # the order of the keys is part of the contract
+    app.config.update(MAX_CONTENT_LENGTH=MAX_BODY_BYTES, MAX_FORM_MEMORY_SIZE=MAX_BODY_BYTES, MAX_FORM_PARTS=10_000)
+    app.url_map.strict_slashes = False
+    app.register_blueprint(_routes(parts))
+    app.register_error_handler(HTTPException, _http_fault)
+    app.register_error_handler(Exception, _defect)
+    return app
+
+
+def _routes(parts: Parts) -> Blueprint:
+    api = Blueprint("api", __name__)
+
+    @api.route(f"{PREFIX}/reconfigure", methods=["GET", "POST"])
+    def reconfigure() -> tuple[Response, int]:
+        def change(given: Given) -> answers.Json:
+            asked = route.parse_request(given, parts.strict)
+            outcome = parts.change(asked.spec.service, asked.spec)
+            return answers.changed(given, outcome, asked.warnings, asked.distribute)
+        return _changing(parts, "reconfigure", change)
+
+    @api.route(f"{PREFIX}/remove", methods=["GET", "POST"])
+    def remove() -> tuple[Response, int]:
+        def change(given: Given) -> answers.Json:
+            asked = route.parse_removal(given, parts.strict)
+            outcome = parts.change(asked.service, None)
+            return answers.changed(given, outcome, asked.warnings, asked.distribute)
+        return _changing(parts, "remove", change)
+
+    @api.get(f"{PREFIX}/ping")
+    @api.get("/v1/test")
+    def ping() -> tuple[Response, int]:
+        return jsonify(answers.answer({}, "OK", "")), 200
+
+    @api.get("/ready")
+    def ready() -> tuple[Response, int]:
+        report = parts.report()
+        reason = report.reason or parts.fault(report)
+        return jsonify(answers.ready(report, reason)), 503 if reason else 200
+
+    @api.get(f"{PREFIX}/state")
+    def state() -> tuple[Response, int]:
+        return jsonify(answers.state(parts.instance, parts.report())), 200
+
+    @api.get("/metrics")
+    def metrics() -> Response:
+        return Response(parts.metrics.text(parts.report()), content_type=parts.metrics.content_type)
+
+    return api
+
+
+Given = Mapping[str, Sequence[str]]
+
+
+def _changing(parts: Parts, call: str, change: Callable[[Given], answers.Json]) -> tuple[Response, int]:
+    given: Given = {}
+    try:
+        _authorize(parts.token)
+        given = _parameters()
+        body = change(given)
+    except ProxyError as fault:
+        parts.metrics.count(call, fault.status)
+        log.warning('event=refused call=%s service=%s status=%d reason="%s"', call, _named(given), fault.status, fault)
+        return jsonify(answers.failed(given, fault)), fault.status
+    parts.metrics.count(call, 200)
+    log.info("event=done call=%s service=%s change=%s version=%s servers=%s", call, _named(given), body["Change"],
+             body["Version"], body["Servers"])
+    return jsonify(body), 200
+
+
+def _authorize(token: str) -> None:
+    if not token:
+        return
+    scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode(), token.encode()):
+        raise Unauthorized("this call changes something and needs the header 'Authorization: Bearer <API_TOKEN>'")
+
+
+def _parameters() -> Given:
+    """Parameters of the query and of a form, names and values as given."""
+    given: dict[str, list[str]] = {}
+    for source in (request.args, request.form):
+        for name, values in source.lists():
+            given.setdefault(name, []).extend(values)
+    if request.method == "POST" and request.content_length and not request.form and not request.args:
+        raise InvalidRequest((Fault("body", "is not a form", "send parameters in the query or as "
+                                    "application/x-www-form-urlencoded"),))
+    return given
+
+
+def _named(given: Given) -> str:
+    return ascii((given.get("serviceName") or ["-"])[0][:64]).strip("'")
+
+
+def _http_fault(fault: HTTPException) -> tuple[Response, int]:
+    """404, 405, 413 and their like, as JSON with the keys that every answer has."""
+    text = {404: "there is nothing here", 405: "this call does not take that method"}.get(
+        fault.code or 500, fault.description or fault.name)
+    return jsonify(answers.answer({}, "NOK", text)), fault.code or 500
+
+
+def _defect(fault: Exception) -> tuple[Response, int]:
+    log.exception("event=defect")
+    return jsonify(answers.answer({}, "NOK", f"internal error: {type(fault).__name__}")), 500

@@ -1,0 +1,35 @@
+"""Two long polls, whatever the number of services: each only says "look again". Shell."""
+
+import logging
+import threading
+from collections.abc import Callable
+
+from catalog.errors import CatalogError
+
+log = logging.getLogger("proxy-api")
+
+PAUSE_S = 0.5  # after a failure, and the least time between two hints of a busy catalog
+MIN_INTERVAL_S = 0.05
+
+
+def watch(wait: Callable[[int], int], hint: Callable[[], None], stop: threading.Event) -> None:
+    """Hint whenever the index moves, for ever. A failure is followed by a hint too: something may have been missed."""
+    index = 0
+    while not stop.is_set():
+        try:
+            found = wait(index)
+        except CatalogError:
+            index = 0
+            stop.wait(PAUSE_S)
+            continue
+        if found != index:
+            hint()
+        index = found
+        stop.wait(MIN_INTERVAL_S)
+
+
+def start(name: str, wait: Callable[[int], int], hint: Callable[[], None], stop: threading.Event) -> threading.Thread:
+    """Run `watch` in a thread that does not keep the process alive."""
+    thread = threading.Thread(target=watch, args=(wait, hint, stop), name=name, daemon=True)
+    thread.start()
+    return thread
