@@ -58,11 +58,12 @@ UNIT
 }
 
 if [ "$role" = proxy ]; then
-    command -v consul >/dev/null || bash "$source/deploy/fetch-consul.sh" /usr/local/bin
+    consul_bin=$(command -v consul || echo /usr/local/bin/consul)
+    [ -x "$consul_bin" ] || bash "$source/deploy/fetch-consul.sh" "${consul_bin%/*}"
     # The package's own HAProxy would only be in the way: proxy-api runs one itself.
     [ ! -d /run/systemd/system ] || systemctl disable --quiet --now haproxy
     mkdir -p /var/lib/consul /cfg /certs /consul_templates
-    unit consul "Consul" "$(command -v consul) agent -server -bootstrap-expect=1 -node=$name -bind=$address -client=0.0.0.0 -data-dir=/var/lib/consul"
+    unit consul "Consul" "$consul_bin agent -server -bootstrap-expect=1 -node=$name -bind=$address -client=0.0.0.0 -data-dir=/var/lib/consul"
     unit proxy-api "Portbook's proxy-api" "$home/bin/proxy-api serve" \
         "Environment=CONSUL_ADDRESS=$consul:8500 PROXY_INSTANCE_NAME=docker-flow"
 else
