@@ -45,6 +45,8 @@ class Process:
         self.argv = [str(word) for word in argv]
         self.name = name or Path(self.argv[0]).name
         self.log = log or _log_file(self.name)
+        self._log_is_ours = log is None
+        self._last_output = ""
         self.environment = child_environment(env)
         program = shutil.which(self.argv[0], path=self.environment["PATH"])
         if program is None:
@@ -110,7 +112,7 @@ class Process:
 
     def output(self) -> str:
         """What it has written so far."""
-        return self.log.read_text(errors="replace") if self.log.exists() else ""
+        return self.log.read_text(errors="replace") if self.log.exists() else self._last_output
 
     def tail(self, lines: int = 30) -> str:
         """The end of its output, for messages."""
@@ -132,8 +134,12 @@ class Process:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_error: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_error: object) -> None:
         self.stop()
+        # A log that nobody asked for stays only when something went wrong.
+        if self._log_is_ours and kind is None:
+            self._last_output = self.output()
+            self.log.unlink(missing_ok=True)
 
 
 def run(
