@@ -24,6 +24,7 @@ from deploy.local import (
     wait_until,
 )
 
+
 def test_wait_until_gives_the_value_and_names_the_last_one_when_it_fails() -> None:
     values = iter([0, 0, 7])
     assert wait_until(lambda: next(values), 5, "it is seven") == 7
