@@ -72,7 +72,7 @@ def test_children_end_with_a_parent_that_was_killed(tmp_path: Path) -> None:
     script = (
         "import signal, sys, pathlib\n"
         "from deploy.local import run\n"
-        "process = run(['sleep', '1000'])\n"
+        "process = run(['sleep', '1000'], log=pathlib.Path(sys.argv[1] + '.log'))\n"
         "pathlib.Path(sys.argv[1]).write_text(str(process.pid))\n"
         "signal.pause()\n"
     )
