@@ -123,16 +123,16 @@ def _run(settings: Settings, reconciler: Reconciler, journal: Journal, stop: thr
     loop.start()
     stop.wait()
     journal.info("stop", registrations="removed" if settings.deregister_on_exit else "stay")
-    return _withdraw(settings, loop, reconciler, journal) if settings.deregister_on_exit else 0
+    return _withdraw(loop, reconciler, journal) if settings.deregister_on_exit else 0
 
 
 def _unready(loop: Loop, journal: Journal) -> dict[str, str]:
     return journal.troubles() or ({} if loop.status.passes else {"start": "no pass has been made yet"})
 
 
-def _withdraw(settings: Settings, loop: Loop, reconciler: Reconciler, journal: Journal) -> int:
+def _withdraw(loop: Loop, reconciler: Reconciler, journal: Journal) -> int:
     # The loop's thread must have ended before the entries go, or it would put them back.
-    loop.join(LOOP_ENDS_WITHIN_S)
+    loop.end(LOOP_ENDS_WITHIN_S)
     try:
         count = reconciler.withdraw()
     except (CatalogError, EngineUnavailable) as fault:

@@ -14,7 +14,7 @@ import urllib3
 from docker.errors import APIError, DockerException, NotFound
 
 from registrar.container import Container, from_inspect, is_image_id
-from registrar.outside import EngineUnavailable, Unreadable
+from registrar.outside import EngineUnavailable, Happening, Unreadable
 
 T = TypeVar("T")
 
@@ -58,8 +58,8 @@ class DockerSource:
         except ValueError as fault:
             raise Unreadable(container_id, str(fault)) from None
 
-    def hints(self, connected: Callable[[], None]) -> Iterator[str]:
-        """The ids of containers that something happened to, without end.
+    def hints(self, connected: Callable[[], None]) -> Iterator[Happening]:
+        """The containers that something happened to, without end.
 
         `connected` is called once the engine has accepted the subscription: what is listed after that misses
         nothing. The stream has no time-out, and the death of the engine just ends it.
@@ -70,8 +70,8 @@ class DockerSource:
             for event in self._stream:
                 if "Type" not in event:
                     raise EngineUnavailable(f"the event stream is refused: {str(event)[:200]}")
-                actor = event.get("Actor") or {}
-                yield (actor.get("Attributes") or {}).get("container") or actor.get("ID") or ""
+                if happening := _happening(event):
+                    yield happening
         except (OSError, ValueError, requests.RequestException, urllib3.exceptions.HTTPError) as fault:
             raise EngineUnavailable(f"the event stream broke: {type(fault).__name__}") from None
         finally:
@@ -124,6 +124,14 @@ class DockerSource:
                 and os.path.exists(REGISTRATORS_SOCKET):
             wanted["base_url"] = f"unix://{REGISTRATORS_SOCKET}"
         return docker.APIClient(version="auto", timeout=TIMEOUT_S, **wanted)
+
+
+def _happening(event: Mapping[str, Any]) -> Happening | None:
+    actor = event.get("Actor") or {}
+    if event["Type"] == "network":
+        container = (actor.get("Attributes") or {}).get("container")
+        return Happening(str(container), network=True) if container else None
+    return Happening(str(actor["ID"])) if actor.get("ID") else None
 
 
 def _short(fault: APIError) -> str:

@@ -10,17 +10,18 @@ from typing import Protocol
 
 from registrar.journal import Journal
 from registrar.metrics import Metrics
-from registrar.outside import EngineUnavailable
+from registrar.outside import EngineUnavailable, Happening
 
 MAX_PAUSE_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class Hint:
-    """Look at these containers, or at everything."""
+    """Look at these containers, or at everything. `rewired` are those whose networks changed."""
 
     everything: bool = False
     containers: frozenset[str] = frozenset()
+    rewired: frozenset[str] = frozenset()
 
 
 class Hints:
@@ -30,10 +31,11 @@ class Hints:
         self._changed = threading.Condition()
         self._everything = False
         self._containers: set[str] = set()
+        self._rewired: set[str] = set()
 
-    def touch(self, container_id: str) -> None:
+    def touch(self, happening: Happening) -> None:
         with self._changed:
-            self._containers.add(container_id)
+            (self._rewired if happening.network else self._containers).add(happening.container)
             self._changed.notify()
 
     def touch_everything(self) -> None:
@@ -44,16 +46,16 @@ class Hints:
     def wait(self, timeout_s: float) -> Hint:
         """What was marked since the last call; an empty hint after `timeout_s` seconds without any."""
         with self._changed:
-            self._changed.wait_for(lambda: self._everything or self._containers, max(0.0, timeout_s))
-            hint = Hint(self._everything, frozenset(self._containers))
-            self._everything, self._containers = False, set()
+            self._changed.wait_for(lambda: self._everything or self._containers or self._rewired, max(0.0, timeout_s))
+            hint = Hint(self._everything, frozenset(self._containers), frozenset(self._rewired))
+            self._everything, self._containers, self._rewired = False, set(), set()
             return hint
 
 
 class EventSource(Protocol):
-    """A stream of container ids; calls back when it is subscribed, raises EngineUnavailable when it ends."""
+    """A stream of events; calls back when it is subscribed, raises EngineUnavailable when it ends."""
 
-    def hints(self, connected: Callable[[], None]) -> Iterator[str]: ...
+    def hints(self, connected: Callable[[], None]) -> Iterator[Happening]: ...
     def interrupt(self) -> None: ...
 
 
@@ -72,10 +74,9 @@ class Reader(threading.Thread):
         pause = threading.Event()
         while True:
             try:
-                for container_id in self._source.hints(self._connected):
+                for happening in self._source.hints(self._connected):
                     self._metrics.events.inc()
-                    if container_id:
-                        self._hints.touch(container_id)
+                    self._hints.touch(happening)
             except EngineUnavailable as fault:
                 self._journal.trouble("events", str(fault))
             self._pause_s = min(MAX_PAUSE_S, 2 * self._pause_s or 0.05)

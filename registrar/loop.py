@@ -60,6 +60,11 @@ class Loop(threading.Thread):
                 self._stop_event.wait(min(MAX_PAUSE_S, 0.05 * 2 ** min(failures, 10)))
                 hint = Hint()
 
+    def end(self, timeout_s: float) -> None:
+        """Wait until no pass runs any more, after the stop event was set."""
+        self._hints.touch_everything()  # it may be waiting for a hint
+        self.join(timeout_s)
+
     def _until_next(self, due: float) -> float:
         retry = self._reconciler.retries.next_due()
         return max(0.0, min(due, retry if retry is not None else due) - time.monotonic())
@@ -67,7 +72,8 @@ class Loop(threading.Thread):
     def _pass(self, full: bool, hint: Hint) -> bool:
         kind, began = "full" if full else "hint", time.monotonic()
         try:
-            outcome = self._reconciler.full_pass() if full else self._reconciler.hint_pass(hint.containers)
+            outcome = (self._reconciler.full_pass() if full
+                       else self._reconciler.hint_pass(hint.containers, hint.rewired))
         except CatalogError as fault:
             self._journal.trouble("consul", str(fault))
         except EngineUnavailable as fault:
@@ -112,7 +118,8 @@ def tell(journal: Journal, kind: str, outcome: Outcome, seconds: float) -> None:
         journal.warn("doubt", why=doubt)
     for fault in journal.news("fault", draft.faults):
         journal.warn("metadata", container=fault.container, key=fault.key, value=fault.value[:200], rule=fault.rule)
-    for skip in journal.news("skip", draft.skips):
+    # That a container has ended, or is not ours to look at, is no news.
+    for skip in journal.news("skip", (s for s in draft.skips if s.code not in ("not-running", "label"))):
         journal.info("skipped", container=skip.container, port=skip.port or "-", reason=skip.reason)
     for service_id, reason in outcome.failed:
         journal.trouble(f"write {service_id}", reason)

@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from catalog.model import AgentService
@@ -20,6 +21,14 @@ class Unreadable(Exception):
     def __init__(self, container_id: str, reason: str) -> None:
         super().__init__(f"container {container_id[:12]} cannot be inspected: {reason}")
         self.container_id = container_id
+
+
+@dataclass(frozen=True, slots=True)
+class Happening:
+    """Something happened to a container; `network` tells that it was to its networks."""
+
+    container: str
+    network: bool = False
 
 
 class Engine(Protocol):

@@ -4,7 +4,7 @@ A full pass reads everything. A pass after a hint inspects only the containers i
 last full pass saw; it goes through the same functions. Only the loop's thread may use a Reconciler.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
 from functools import partial
 
@@ -72,11 +72,15 @@ class Reconciler:
         """Look at everything, then write what differs."""
         return self._apply(self.preview())
 
-    def hint_pass(self, touched: Iterable[str]) -> Outcome:
-        """Look at the touched containers, then write what differs, retries that are due included."""
+    def hint_pass(self, touched: Set[str] = frozenset(), rewired: Set[str] = frozenset()) -> Outcome:
+        """Look at the touched containers, then write what differs, retries that are due included.
+
+        `rewired` are containers whose networks changed. Starting and ending do that too; then a hint of its own says
+        so, and asking earlier would only wait for the engine, which holds the container's lock for up to a second.
+        """
         if self._present is None:
             return self.full_pass()
-        for container_id in sorted(touched):
+        for container_id in sorted(touched | {c for c in rewired if self._may_serve(c)}):
             self._look_at(container_id)
         draft = self._draft(self._present)
         # An id given by hand may have become somebody else's since the last full pass; a default one is ours.
@@ -159,6 +163,10 @@ class Reconciler:
         self._containers[container_id] = container
         if container.joined and container.serving and self._target_of(container) is None:
             self._look_at(container.joined)
+
+    def _may_serve(self, container_id: str) -> bool:
+        known = self._containers.get(container_id)
+        return container_id in self._unreadable or (known is not None and known.serving)
 
     def _target_of(self, container: Container) -> Container | None:
         wanted = container.joined

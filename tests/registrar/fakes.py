@@ -1,0 +1,116 @@
+"""An engine and a Consul agent that can be made to fail: small, with the behaviour that the loop depends on."""
+
+from catalog.errors import CatalogDenied, CatalogUnavailable
+from catalog.model import AgentService
+from registrar.outside import EngineUnavailable, Unreadable
+from registrar.reconcile import Reconciler
+from tests.registrar.documents import WILD, container, settings
+
+
+class FakeEngine:
+    """Containers by id. `hidden` are left out of listings, `unreadable` cannot be inspected."""
+
+    def __init__(self):
+        self.containers, self.hidden, self.unreadable, self.away = {}, set(), set(), False
+        self.inspected = []
+
+    def run(self, name, port=32768, id=None, **changes):
+        """Let a container run, or run differently; its id is its first name."""
+        changes.setdefault("ports", {"8080/tcp": [(WILD, port)]})
+        self.containers[id or name] = container(id=id or name, name=name, **changes)
+
+    def engine_name(self):
+        return "n1"
+
+    def running(self, labels):
+        if self.away:
+            raise EngineUnavailable("away")
+        return frozenset(i for i, c in self.containers.items() if c.state.running and i not in self.hidden)
+
+    def inspect(self, container_id):
+        if self.away:
+            raise EngineUnavailable("away")
+        self.inspected.append(container_id)
+        if container_id in self.unreadable:
+            raise Unreadable(container_id, "500")
+        return self.containers.get(container_id)
+
+
+class FakeAgent:
+    """Services and checks by id, and every write in order. `refuse` maps service ids to the fault of their writes."""
+
+    def __init__(self):
+        self.services, self.checks, self.writes, self.refuse = {}, {}, [], {}
+        self.away, self.denied = False, False
+
+    def agent_self(self):
+        if self.denied:
+            raise CatalogDenied("Permission denied")
+        return {}
+
+    def agent_services(self):
+        if self.away:
+            raise CatalogUnavailable("away")
+        return {} if self.denied else dict(self.services)
+
+    def agent_service(self, service_id):
+        if self.denied and service_id in self.services:
+            raise CatalogDenied("Permission denied")
+        return self.services.get(service_id)
+
+    def agent_checks(self):
+        return {key: {"ServiceID": service} for key, service in self.checks.items()}
+
+    def agent_register(self, body, replace_checks=True):
+        self._write("register", body["ID"])
+        if replace_checks:
+            self.checks = {c: s for c, s in self.checks.items() if s != body["ID"]}
+        if "Check" in body:
+            self.checks[f"service:{body['ID']}"] = body["ID"]
+        self.services[body["ID"]] = AgentService(body["ID"], body["Name"], body["Address"], body["Port"],
+                                                 tuple(body["Tags"]), tuple(sorted(body["Meta"].items())))
+
+    def agent_deregister(self, service_id):
+        self._write("deregister", service_id)
+        self.services.pop(service_id, None)
+        self.checks = {c: s for c, s in self.checks.items() if s != service_id}
+
+    def agent_check_deregister(self, check_id):
+        self.checks.pop(check_id, None)
+
+    def _write(self, operation, service_id):
+        if self.away:
+            raise CatalogUnavailable("away")
+        self.writes.append((operation, service_id))
+        if service_id in self.refuse:
+            raise self.refuse[service_id]
+
+
+class World:
+    """A reconciler between the two fakes, with a clock that the test moves."""
+
+    def __init__(self, *flags):
+        self.engine, self.agent, self.now, self.on_sleep = FakeEngine(), FakeAgent(), 0.0, lambda: None
+        self.slept = []
+        self.address = ("10.0.0.5", "")
+        self.flags = flags
+        self.restart()
+
+    def restart(self):
+        """The same world, a new registrar that remembers nothing."""
+        self.reconciler = Reconciler(settings(*self.flags), self.engine, self.agent, lambda: self.address,
+                                     clock=lambda: self.now, sleep=self._sleep)
+
+    def _sleep(self, seconds):
+        self.slept.append(seconds)
+        self.on_sleep()
+
+    def full(self):
+        return self.reconciler.full_pass()
+
+    def hint(self, *names, rewired=()):
+        return self.reconciler.hint_pass(frozenset(names), frozenset(rewired))
+
+    @property
+    def ids(self):
+        return sorted(self.agent.services)

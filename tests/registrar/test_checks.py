@@ -1,0 +1,55 @@
+"""The one check of a service, from CHECK_… keys."""
+
+import pytest
+
+from registrar.checks import check_of
+from registrar.metadata import read_metadata
+
+# title: (keys without SERVICE_, the definition, the keys that are reported)
+CASES = {
+    "no key, no check": ({}, {}, []),
+    "http": ({"CHECK_HTTP": "/health"}, {"HTTP": "http://10.0.0.5:80/health", "Interval": "10s"}, []),
+    "https": ({"CHECK_HTTPS": "/"}, {"HTTP": "https://10.0.0.5:80/", "Interval": "10s"}, []),
+    "tcp": ({"CHECK_TCP": "true"}, {"TCP": "10.0.0.5:80", "Interval": "10s"}, []),
+    "tcp, any word that is not a no": ({"CHECK_TCP": "please"}, {"TCP": "10.0.0.5:80", "Interval": "10s"}, []),
+    "tcp, no": ({"CHECK_TCP": "false"}, {}, []),
+    "ttl has no interval": ({"CHECK_TTL": "30s", "CHECK_INTERVAL": "5s"}, {"TTL": "30s"}, []),
+    "all the others": (
+        {"CHECK_HTTP": "h", "CHECK_HTTP_METHOD": "head", "CHECK_INTERVAL": "15s", "CHECK_TIMEOUT": "1m30s",
+         "CHECK_INITIAL_STATUS": "Passing", "CHECK_DEREGISTER_AFTER": "10m"},
+        {"HTTP": "http://10.0.0.5:80/h", "Method": "HEAD", "Interval": "15s", "Timeout": "1m30s", "Status": "passing",
+         "DeregisterCriticalServiceAfter": "10m"}, []),
+    "the first kind counts": (
+        {"CHECK_HTTP": "/", "CHECK_TCP": "1"}, {"HTTP": "http://10.0.0.5:80/", "Interval": "10s"},
+        ["SERVICE_CHECK_TCP"]),
+    "a bare number is no duration: Consul would refuse the service": (
+        {"CHECK_TCP": "1", "CHECK_INTERVAL": "15", "CHECK_TIMEOUT": "-1s", "CHECK_DEREGISTER_AFTER": "soon"},
+        {"TCP": "10.0.0.5:80", "Interval": "10s"},
+        ["SERVICE_CHECK_INTERVAL", "SERVICE_CHECK_TIMEOUT", "SERVICE_CHECK_DEREGISTER_AFTER"]),
+    "zero is none either": (
+        {"CHECK_TCP": "1", "CHECK_INTERVAL": "0s"}, {"TCP": "10.0.0.5:80", "Interval": "10s"},
+        ["SERVICE_CHECK_INTERVAL"]),
+    "a bad ttl": ({"CHECK_TTL": "x"}, {}, ["SERVICE_CHECK_TTL"]),
+    "a bad status and method": (
+        {"CHECK_HTTP": "/", "CHECK_INITIAL_STATUS": "good", "CHECK_HTTP_METHOD": "G T"},
+        {"HTTP": "http://10.0.0.5:80/", "Interval": "10s"},
+        ["SERVICE_CHECK_INITIAL_STATUS", "SERVICE_CHECK_HTTP_METHOD"]),
+    "a path with blanks": ({"CHECK_HTTP": "/a b"}, {}, ["SERVICE_CHECK_HTTP"]),
+    "kinds that are not run are said to be": (
+        {"CHECK_SCRIPT": "curl", "CHECK_CMD": "x", "CHECK_GRPC": "1"}, {},
+        ["SERVICE_CHECK_CMD", "SERVICE_CHECK_SCRIPT", "SERVICE_CHECK_GRPC"]),
+}
+
+
+@pytest.mark.parametrize(("env", "expected", "reported"), CASES.values(), ids=CASES)
+def test_check(env, expected, reported):
+    faults = []
+    keys = read_metadata([(f"SERVICE_{k}", v) for k, v in env.items()], []).for_port(80, "tcp")
+    check = check_of(keys, "10.0.0.5", 80, lambda entry, rule: faults.append(entry.spelling))
+    assert dict(check) == expected
+    assert sorted(faults) == sorted(reported)
+
+
+def test_an_ipv6_address_is_bracketed():
+    keys = read_metadata([("SERVICE_CHECK_TCP", "1")], []).for_port(80, "tcp")
+    assert dict(check_of(keys, "fd00::5", 80, lambda *_: None))["TCP"] == "[fd00::5]:80"

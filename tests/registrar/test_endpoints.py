@@ -1,0 +1,128 @@
+"""Reference (d): addresses and ports, row by row, on documents in the shape that the engine gives."""
+
+import pytest
+
+from registrar.endpoints import Node
+from registrar.services import services_of
+from tests.registrar.documents import NODE, WILD, container, settings
+
+DUAL = Node("n1", "10.0.0.5", "fd00::5")
+V6 = Node("n1", "", "fd00::5")
+TASK = {"networks": {"ingress": "10.0.0.4"}, "name": "app.1.abc"}
+MANY = {"8080/tcp": [("192.0.2.2", 18083), (WILD, 18082), ("::", 18082), ("127.0.0.1", 18081)]}
+
+# title: (container, node, flags, what is registered)
+ROWS = {
+    "published on the default bridge":
+        ({"ports": {"8080/tcp": [(WILD, 32775), ("::", 32775)]}}, NODE, (), ["10.0.0.5:32775"]),
+    "IPv4 and IPv6 ports differ: the IPv4 address has the IPv4 port":
+        ({"ports": {"8080/tcp": [("::", 32785), (WILD, 32786)]}}, DUAL, (), ["10.0.0.5:32786"]),
+    "and the IPv6 address has the IPv6 port":
+        ({"ports": {"8080/tcp": [(WILD, 32786), ("::", 32785)]}}, V6, (), ["fd00::5:32785"]),
+    "exposed only": ({"ports": {"8080/tcp": None}}, NODE, (), []),
+    "exposed only, internal": ({"ports": {"8080/tcp": None}}, NODE, ("-internal",), ["172.17.0.2:8080"]),
+    "published on a network of one's own": (
+        {"ports": {"8080/tcp": [(WILD, 32779)]}, "mode": "net1", "networks": {"net1": "172.19.0.2"}}, NODE, (),
+        ["10.0.0.5:32779"]),
+    "host networking, exposed by the image": ({"exposed": ["8080/tcp"], "mode": "host"}, NODE, (), []),
+    "host networking, asked for by port": (
+        {"exposed": ["8080/tcp", "8081/tcp"], "mode": "host", "env": {"SERVICE_8080_NAME": "web"}}, NODE, (),
+        ["10.0.0.5:8080"]),
+    "host networking, the only port, asked for by name": (
+        {"exposed": ["8080/tcp"], "mode": "host", "env": {"SERVICE_NAME": "web"}}, NODE, (), ["10.0.0.5:8080"]),
+    "host networking, every exposed port as in Registrator": (
+        {"exposed": ["8080/tcp", "8081/tcp"], "mode": "host"}, NODE, ("--host-ports", "all"),
+        ["10.0.0.5:8080", "10.0.0.5:8081"]),
+    "host networking, internal mode": (
+        {"exposed": ["8080/tcp"], "mode": "host", "env": {"SERVICE_NAME": "web"}, "networks": {"host": ""}}, NODE,
+        ("-internal",), ["10.0.0.5:8080"]),
+    "host networking with -p 18400:18401: docker discards 18400": (
+        {"exposed": ["18401/tcp"], "asked": ["18401/tcp"], "mode": "host"}, NODE, (), ["10.0.0.5:18401"]),
+    "no network": ({"exposed": ["8080/tcp"], "mode": "none", "networks": {"none": ""}}, NODE, (), []),
+    "no network, internal": (
+        {"exposed": ["8080/tcp"], "mode": "none", "networks": {"none": ""}}, NODE, ("-internal",), []),
+    "an internal network publishes nothing, whatever was asked": (
+        {"exposed": ["8080/tcp"], "asked": ["8080/tcp"], "mode": "in", "networks": {"in": "172.21.0.2"}}, NODE, (), []),
+    "an internal network in internal mode": (
+        {"exposed": ["8080/tcp"], "asked": ["8080/tcp"], "mode": "in", "networks": {"in": "172.21.0.2"}}, NODE,
+        ("-internal",), ["172.21.0.2:8080"]),
+    "exited": ({"exposed": ["8080/tcp"], "state": {"Running": False, "Pid": 0}}, NODE, (), []),
+    "restarting": ({"exposed": ["8080/tcp"], "state": {"Restarting": True, "Pid": 0}}, NODE, (), []),
+    "created, under host networking": (
+        {"exposed": ["8080/tcp"], "mode": "host", "env": {"SERVICE_NAME": "w"}, "state": {"Running": False, "Pid": 0}},
+        NODE, (), []),
+    "an address of its own before all addresses, loopback never": ({"ports": MANY}, NODE, (), ["192.0.2.2:18083"]),
+    "loopback alone": ({"ports": {"8080/tcp": [("127.0.0.1", 18081)]}}, NODE, (), []),
+    "IPv6 loopback alone": ({"ports": {"8080/tcp": [("::1", 18081)]}}, DUAL, (), []),
+    "all IPv6 addresses, and the node has one": ({"ports": {"8080/tcp": [("::", 18081)]}}, DUAL, (), ["fd00::5:18081"]),
+    "all IPv6 addresses, and the node has none": ({"ports": {"8080/tcp": [("::", 18081)]}}, NODE, (), []),
+    "all IPv4 addresses, and the node has IPv6 only": ({"ports": {"8080/tcp": [(WILD, 18081)]}}, V6, (), []),
+    "one IPv6 address": ({"ports": {"8080/tcp": [("fd00::2", 18081)]}}, NODE, (), ["fd00::2:18081"]),
+    "a range asked for is the one port that was bound": (
+        {"ports": {"8080/tcp": [(WILD, 18200)]}, "asked": ["8080/tcp"]}, NODE, (), ["10.0.0.5:18200"]),
+    "three ports are three services": (
+        {"ports": {f"{7000 + i}/tcp": [(WILD, 18100 + i)] for i in range(3)}}, NODE, (),
+        ["10.0.0.5:18100", "10.0.0.5:18101", "10.0.0.5:18102"]),
+    "two networks, internal: no guess": (
+        {"ports": {"8080/tcp": None}, "networks": {"a": "172.18.0.2", "b": "172.19.0.2"}}, NODE, ("-internal",), []),
+    "two networks, internal, one named": (
+        {"ports": {"8080/tcp": None}, "networks": {"a": "172.18.0.2", "b": "172.19.0.2"},
+         "labels": {"SERVICE_NETWORK": "b"}}, NODE, ("-internal",), ["172.19.0.2:8080"]),
+    "an unknown network named": (
+        {"ports": {"8080/tcp": None}, "labels": {"SERVICE_NETWORK": "b"}}, NODE, ("-internal",), []),
+    "IPv6 only, internal": (
+        {"ports": {"8080/tcp": None}, "networks": {"a": "fd00::9"}}, NODE, ("-internal",), ["fd00::9:8080"]),
+    "a swarm task's host-mode port": ({"ports": {"80/tcp": [(WILD, 18501)]}, **TASK}, NODE, (), ["10.0.0.5:18501"]),
+    "a swarm task's ingress address is nobody's": ({"ports": {"80/tcp": None}, **TASK}, NODE, ("-internal",), []),
+    "a swarm task on an overlay network, not published": (
+        {"ports": {"80/tcp": None}, "networks": {"proxy": "10.0.1.3"}}, NODE, (), []),
+    "a swarm task on an overlay network, internal": (
+        {"ports": {"80/tcp": None}, "networks": {"proxy": "10.0.1.3", "ingress": "10.0.0.4"}}, NODE, ("-internal",),
+        ["10.0.1.3:80"]),
+    "the address from a label": (
+        {"ports": {"8080/tcp": [(WILD, 1)]}, "labels": {"ip": "10.9.9.9/24"}}, NODE, ("-useIpFromLabel", "ip"),
+        ["10.9.9.9:1"]),
+    "the address from a label beats internal": (
+        {"ports": {"8080/tcp": None}, "labels": {"ip": "10.9.9.9"}}, NODE, ("-useIpFromLabel", "ip", "-internal"),
+        ["10.9.9.9:8080"]),
+    "a label that is no address is not used": (
+        {"ports": {"8080/tcp": [(WILD, 1)]}, "labels": {"ip": "300.1.1.1"}}, NODE, ("-useIpFromLabel", "ip"),
+        ["10.0.0.5:1"]),
+    "a loopback label is not used": (
+        {"ports": {"8080/tcp": [(WILD, 1)]}, "labels": {"ip": "127.0.0.1"}}, NODE, ("-useIpFromLabel", "ip"),
+        ["10.0.0.5:1"]),
+}
+
+
+@pytest.mark.parametrize(("changes", "node", "flags", "expected"), ROWS.values(), ids=ROWS)
+def test_endpoint(changes, node, flags, expected):
+    offer = services_of(container(**changes), None, node, settings(*flags))
+    assert [f"{r.address}:{r.port}" for r in offer.registrations] == expected
+    # Nothing is left out in silence.
+    assert offer.registrations or offer.skips
+
+
+TARGET = {"id": "t" * 64, "name": "pod", "ports": {"8080/tcp": [(WILD, 32000)]}}
+JOINED = {"exposed": ["8080/tcp"], "mode": "container:" + "t" * 64, "networks": {}}
+SHARED = {
+    "the target publishes the port": (TARGET, (), ["10.0.0.5:32000"]),
+    "the target publishes it on loopback": ({**TARGET, "ports": {"8080/tcp": [("127.0.0.1", 1)]}}, (), []),
+    "the target publishes another port": ({**TARGET, "ports": {"9090/tcp": [(WILD, 1)]}}, (), []),
+    "the target has ended": ({**TARGET, "state": {"Running": False, "Pid": 0}}, (), []),
+    "the target is on the host's network, which needs a wish": (
+        {**TARGET, "mode": "host", "ports": {}}, ("--host-ports", "all"), ["10.0.0.5:8080"]),
+    "internal mode: the target's own address": (TARGET, ("-internal",), ["172.17.0.2:8080"]),
+    "internal mode, and the target has ended": (
+        {**TARGET, "state": {"Running": False, "Pid": 0}}, ("-internal",), []),
+}
+
+
+@pytest.mark.parametrize(("target", "flags", "expected"), SHARED.values(), ids=SHARED)
+def test_a_container_in_anothers_network(target, flags, expected):
+    offer = services_of(container(**JOINED), container(**target), NODE, settings(*flags))
+    assert [f"{r.address}:{r.port}" for r in offer.registrations] == expected
+
+
+def test_a_container_in_the_network_of_one_that_is_gone():
+    offer = services_of(container(**JOINED), None, NODE, settings())
+    assert not offer.registrations and offer.skips[0].code == "not-running"

@@ -1,0 +1,279 @@
+"""Passes against an engine and an agent that fail in every way they can."""
+
+import pytest
+
+from catalog.errors import CatalogDenied, CatalogRejected, CatalogUnavailable
+from catalog.model import AgentService
+from registrar.outside import EngineUnavailable
+from tests.registrar.fakes import World
+
+STOPPED = {"state": {"Running": False, "Pid": 0, "ExitCode": 0}}
+FAILED = {"state": {"Running": False, "Pid": 0, "ExitCode": 3}}
+KILLED = {"state": {"Running": False, "Pid": 0, "ExitCode": 137}}
+
+
+@pytest.fixture
+def world():
+    return World()
+
+
+def test_a_full_pass_registers_what_runs_and_the_next_one_writes_nothing(world):
+    world.engine.run("a")
+    assert world.full().registered == ("n1:a:8080",)
+    assert world.full().registered == () and len(world.agent.writes) == 1
+
+
+def test_a_hint_looks_at_that_container_only(world):
+    world.engine.run("a")
+    world.full()
+    world.engine.run("b")
+    world.engine.inspected.clear()
+    assert world.hint("b").registered == ("n1:b:8080",)
+    assert world.engine.inspected == ["b"]
+
+
+def test_a_restart_with_another_port_is_one_write(world):
+    world.engine.run("a", port=1)
+    world.full()
+    world.engine.run("a", port=2)
+    world.hint("a")
+    assert world.agent.services["n1:a:8080"].port == 2 and len(world.agent.writes) == 2
+
+
+def test_a_rename_registers_the_new_id_before_it_removes_the_old_one(world):
+    world.engine.run("a")
+    world.full()
+    world.engine.run("b", id="a")
+    world.hint("a")
+    assert world.agent.writes[1:] == [("register", "n1:b:8080"), ("deregister", "n1:a:8080")]
+
+
+def test_a_network_hint_asks_only_about_containers_that_serve(world):
+    world.engine.run("a")
+    world.full()
+    world.engine.inspected.clear()
+    world.engine.run("a", port=2)
+    world.engine.run("b")
+    world.hint(rewired=["a", "b"])
+    assert world.engine.inspected == ["a"]
+    assert world.agent.services["n1:a:8080"].port == 2
+
+
+def test_a_container_in_anothers_network_follows_that_one(world):
+    world.engine.run("pod", port=1)
+    world.engine.run("app", mode="container:pod", ports={}, exposed=["8080/tcp"])
+    world.full()
+    assert world.agent.services["n1:app:8080"].port == 1
+    world.engine.run("pod", port=2)
+    world.hint("pod")
+    assert world.agent.services["n1:app:8080"].port == 2
+
+
+# --- what is not known is not gone ---------------------------------------------------------------------------------
+
+def test_a_failed_listing_changes_nothing(world):
+    world.engine.run("a")
+    world.full()
+    world.engine.away = True
+    with pytest.raises(EngineUnavailable):
+        world.full()
+    assert world.ids == ["n1:a:8080"]
+
+
+def test_a_listing_that_lacks_what_runs_proves_nothing(world):
+    for name in "abc":
+        world.engine.run(name)
+    world.full()
+    world.engine.hidden = {"a", "b", "c"}
+    assert world.full().deregistered == () and len(world.ids) == 3
+
+
+def test_an_engine_that_has_nothing_any_more_is_asked_again_before_it_is_believed(world):
+    for name in "abc":
+        world.engine.run(name)
+    world.full()
+    kept, world.engine.containers = world.engine.containers, {}
+    world.on_sleep = lambda: setattr(world.engine, "containers", kept)
+    assert world.full().deregistered == () and world.slept == [1.0]
+    world.on_sleep = lambda: None
+    world.engine.containers = {}
+    assert len(world.full().deregistered) == 3
+
+
+def test_one_container_that_cannot_be_inspected_keeps_its_entries_and_holds_up_nothing(world):
+    world.engine.run("a")
+    world.full()
+    world.engine.unreadable = {"a"}
+    world.engine.run("b")
+    assert world.full().registered == ("n1:b:8080",) and "n1:a:8080" in world.ids
+    world.engine.unreadable = set()
+    del world.engine.containers["a"]
+    world.full()
+    assert world.ids == ["n1:b:8080"]
+
+
+def test_a_token_that_lost_its_rights_reads_an_empty_list_and_nothing_is_written_on_it(world):
+    world.engine.run("a")
+    world.full()
+    world.agent.denied = True
+    with pytest.raises(CatalogDenied):
+        world.full()
+    assert len(world.agent.writes) == 1
+    world.agent.denied = False
+    assert world.full().registered == ()
+
+
+def test_an_agent_that_really_lost_everything_gets_it_again(world):
+    world.engine.run("a")
+    world.full()
+    world.agent.services.clear()
+    assert world.full().registered == ("n1:a:8080",)
+
+
+def test_an_agent_that_shows_nothing_at_first_is_doubted_when_it_denies_its_own_description(world):
+    world.agent.denied = True
+    assert any("token" in doubt for doubt in world.full().draft.doubts)
+
+
+def test_a_node_whose_address_cannot_be_told_for_a_moment_keeps_it(world):
+    world.engine.run("a")
+    world.full()
+    world.address = ("", "")
+    assert world.full().registered == () and world.ids == ["n1:a:8080"]
+
+
+# --- writes that fail ------------------------------------------------------------------------------------------------
+
+def test_a_failed_write_is_tried_again_until_it_holds_and_does_not_hold_up_the_others(world):
+    world.engine.run("a")
+    world.engine.run("b")
+    world.agent.refuse = {"n1:a:8080": CatalogRejected("400")}
+    outcome = world.full()
+    assert outcome.registered == ("n1:b:8080",) and outcome.failed == (("n1:a:8080", "400"),)
+    assert world.full().failed and world.agent.writes.count(("register", "n1:a:8080")) == 1  # not yet due
+    for _ in range(12):
+        world.now = world.reconciler.retries.next_due()
+        world.hint()
+    assert world.agent.writes.count(("register", "n1:a:8080")) == 13
+    world.agent.refuse = {}
+    world.now = world.reconciler.retries.next_due()
+    assert world.hint().registered == ("n1:a:8080",)
+    assert world.reconciler.retries.next_due() is None
+
+
+def test_the_pause_between_tries_is_bounded_and_a_changed_definition_is_tried_at_once(world):
+    world.engine.run("a")
+    world.agent.refuse = {"n1:a:8080": CatalogRejected("400")}
+    world.full()
+    for _ in range(20):
+        before, world.now = world.now, world.reconciler.retries.next_due()
+        world.hint()
+        assert world.now - before <= 30
+    world.agent.refuse = {}
+    world.engine.run("a", env={"SERVICE_NAME": "other"})
+    assert world.hint("a").registered == ("n1:a:8080",)
+
+
+def test_a_500_for_one_service_is_that_services_trouble(world):
+    world.engine.run("a")
+    world.engine.run("b")
+    world.agent.refuse = {"n1:a:8080": CatalogUnavailable("500 scripts are disabled")}
+    assert world.full().registered == ("n1:b:8080",)
+
+
+def test_a_consul_that_goes_away_ends_the_pass_and_no_service_is_blamed(world):
+    world.engine.run("a")
+    world.full()
+    world.engine.run("b")
+    world.agent.away = True
+    with pytest.raises(CatalogUnavailable):
+        world.hint("b")
+    assert world.reconciler.retries.failures() == ()
+    world.agent.away = False
+    assert world.full().registered == ("n1:b:8080",)
+
+
+def test_a_failed_removal_is_tried_again(world):
+    world.engine.run("a")
+    world.full()
+    world.agent.refuse = {"n1:a:8080": CatalogRejected("400")}
+    world.engine.run("a", **STOPPED)
+    assert world.hint("a").failed
+    world.agent.refuse, world.now = {}, 60
+    assert world.hint().deregistered == ("n1:a:8080",)
+
+
+# --- whose entries ---------------------------------------------------------------------------------------------------
+
+def test_a_new_registrar_finds_its_entries_again_and_corrects_them(world):
+    world.engine.run("a")
+    world.engine.run("b")
+    world.full()
+    world.restart()
+    del world.engine.containers["a"]
+    world.engine.run("b", port=5)
+    world.engine.run("c")
+    world.full()
+    assert world.ids == ["n1:b:8080", "n1:c:8080"] and world.agent.services["n1:b:8080"].port == 5
+
+
+def test_a_custom_id_that_became_somebody_elses_since_the_last_look_is_not_overwritten(world):
+    world.full()
+    theirs = AgentService("x", "theirs", "10.0.0.9", 1, (), ())
+    world.agent.services["x"] = theirs
+    world.engine.run("a", env={"SERVICE_ID": "x"})
+    assert world.hint("a").registered == ("n1:a:8080",)
+    assert world.agent.services["x"] == theirs
+
+
+def test_withdraw_takes_out_our_entries_and_nobody_elses(world):
+    world.engine.run("a")
+    world.agent.services["db"] = AgentService("db", "db", "10.0.0.9", 1, (), (("registrar-owner", "n2"),))
+    world.full()
+    assert world.reconciler.withdraw() == 1 and world.ids == ["db"]
+
+
+@pytest.mark.parametrize("check", [{}, {"SERVICE_CHECK_TCP": "1"}])
+def test_an_operators_maintenance_outlives_a_change(world, check):
+    world.engine.run("a", port=1, env=check)
+    world.full()
+    world.agent.checks["_service_maintenance:n1:a:8080"] = "n1:a:8080"
+    world.engine.run("a", port=2)
+    world.hint("a")
+    assert world.agent.services["n1:a:8080"].port == 2
+    assert list(world.agent.checks) == ["_service_maintenance:n1:a:8080"]
+
+
+# --- -deregister on-success ------------------------------------------------------------------------------------------
+
+ENDS = {
+    "success goes": (STOPPED, []),
+    "a signal's end goes": (KILLED, []),
+    "a failure stays": (FAILED, ["n1:a:8080"]),
+    "a restart loop after a failure stays": (
+        {"state": {"Running": True, "Restarting": True, "Pid": 0, "ExitCode": 1}}, ["n1:a:8080"]),
+}
+
+
+@pytest.mark.parametrize(("end", "ids"), ENDS.values(), ids=ENDS)
+def test_on_success(end, ids):
+    world = World("-deregister", "on-success")
+    world.engine.run("a")
+    world.full()
+    world.engine.run("a", **end)
+    world.hint("a")
+    assert world.ids == ids
+    world.restart()
+    world.full()
+    assert world.ids == ids
+    del world.engine.containers["a"]
+    world.full()
+    assert world.ids == []
+
+
+def test_always_takes_out_failures_too(world):
+    world.engine.run("a")
+    world.full()
+    world.engine.run("a", **FAILED)
+    world.hint("a")
+    assert world.ids == []

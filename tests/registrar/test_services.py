@@ -1,0 +1,162 @@
+"""The services of a container: names, ids, tags, attributes, and what takes a port out."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from registrar.services import services_of
+from tests.registrar.documents import NODE, WILD, container, settings
+
+WEB = {"8080/tcp": [(WILD, 32768)]}
+TWO = {"8080/tcp": [(WILD, 32768)], "9090/tcp": [(WILD, 32769)]}
+DNS = {"53/tcp": [(WILD, 1053)], "53/udp": [(WILD, 1054)]}
+
+
+def offer(ports=WEB, flags=(), **changes):
+    return services_of(container(ports=ports, **changes), None, NODE, settings(*flags))
+
+
+# title: (ports, env, flags, [(id, name)])
+NAMES = {
+    "one port: the image's name": (WEB, {}, (), [("8080", "go-demo")]),
+    "several ports: the name with the port": (TWO, {}, (), [("8080", "go-demo-8080"), ("9090", "go-demo-9090")]),
+    "a generic name has the suffix too": (TWO, {"SERVICE_NAME": "w"}, (), [("8080", "w-8080"), ("9090", "w-9090")]),
+    "a port's own name has none": (TWO, {"SERVICE_8080_NAME": "w"}, (), [("8080", "w"), ("9090", "go-demo-9090")]),
+    "an empty port name takes the suffix away": (
+        TWO, {"SERVICE_8080_NAME": ""}, (), [("8080", "go-demo"), ("9090", "go-demo-9090")]),
+    "an ignored port does not make a group": (TWO, {"SERVICE_9090_IGNORE": "true"}, (), [("8080", "go-demo")]),
+    "a port that is only exposed does not either": ({**WEB, "9090/tcp": None}, {}, (), [("8080", "go-demo")]),
+    "UDP shows in the id": (DNS, {}, (), [("53", "go-demo-53"), ("53:udp", "go-demo-53")]),
+    "a protocol's own name": (
+        DNS, {"SERVICE_53_TCP_NAME": "a", "SERVICE_53_UDP_NAME": "b"}, (), [("53", "a"), ("53:udp", "b")]),
+    "explicit mode: a port without a name is none": (
+        TWO, {"SERVICE_9090_NAME": "x"}, ("-explicit",), [("9090", "x")]),
+    "explicit mode: a generic name is for all": (WEB, {"SERVICE_NAME": "x"}, ("-explicit",), [("8080", "x")]),
+    "explicit mode: an empty name is none": (WEB, {"SERVICE_NAME": " "}, ("-explicit",), []),
+    "ignored altogether": (TWO, {"SERVICE_IGNORE": "1"}, (), []),
+    "IGNORE=false means false": (WEB, {"SERVICE_IGNORE": "false"}, (), [("8080", "go-demo")]),
+    "IGNORE=0 means false": (WEB, {"SERVICE_IGNORE": "0"}, (), [("8080", "go-demo")]),
+    "an empty IGNORE means nothing": (WEB, {"SERVICE_IGNORE": ""}, (), [("8080", "go-demo")]),
+    "a port's IGNORE=no beats the generic yes": (
+        TWO, {"SERVICE_IGNORE": "yes", "SERVICE_8080_IGNORE": "no"}, (), [("8080", "go-demo")]),
+    "a name with a line break is not used": (WEB, {"SERVICE_NAME": "a\nb"}, (), [("8080", "go-demo")]),
+}
+
+
+@pytest.mark.parametrize(("ports", "env", "flags", "expected"), NAMES.values(), ids=NAMES)
+def test_names(ports, env, flags, expected):
+    found = offer(ports, flags, env=env).registrations
+    assert [(r.id.removeprefix("n1:web_1:"), r.name) for r in found] == expected
+
+
+def test_a_custom_id_replaces_the_whole_id_and_the_default_one_stays_in_reserve():
+    one = offer(env={"SERVICE_8080_ID": "my-id"}).registrations[0]
+    assert (one.id, one.default_id) == ("my-id", "n1:web_1:8080")
+
+
+TAGS = {
+    "trimmed, without empty and doubled ones, in their order": (
+        WEB, {"SERVICE_TAGS": " b, a ,,b"}, (), ("b", "a")),
+    "a comma that is meant": (WEB, {"SERVICE_TAGS": r"a\,b,c"}, (), ("a,b", "c")),
+    "the port's tags replace the generic ones": (
+        WEB, {"SERVICE_TAGS": "a", "SERVICE_8080_TAGS": "b"}, (), ("b",)),
+    "everybody's tags come after": (WEB, {"SERVICE_TAGS": "a"}, ("-tags", "x,a"), ("a", "x")),
+    "and udp at the end": ({"53/udp": [(WILD, 1)]}, {"SERVICE_TAGS": "a"}, ("-tags", "x"), ("a", "x", "udp")),
+    "tags that do not print are left out": (WEB, {"SERVICE_TAGS": "a\nb,c"}, (), ("c",)),
+}
+
+
+@pytest.mark.parametrize(("ports", "env", "flags", "expected"), TAGS.values(), ids=TAGS)
+def test_tags(ports, env, flags, expected):
+    assert offer(ports, flags, env=env).registrations[0].tags == expected
+
+
+def user_meta(registration):
+    return {k: v for k, v in registration.meta if not k.startswith("registrar-")}
+
+
+META = {
+    "a plain attribute, its key in lower case": ({"SERVICE_REGION": "us2"}, {"region": "us2"}),
+    "keys with a meaning are none": (
+        {"SERVICE_NAME": "a", "SERVICE_TAGS": "a", "SERVICE_ID": "a", "SERVICE_IGNORE": "", "SERVICE_CHECK_TCP": "1",
+         "SERVICE_CHECK_INTERVAL": "15s", "SERVICE_CHECK_NONSENSE": "1"}, {}),
+    "the port's attribute beats the generic one": (
+        {"SERVICE_REGION": "a", "SERVICE_8080_REGION": "b", "SERVICE_99_REGION": "c"}, {"region": "b"}),
+    "an empty value is a value": ({"SERVICE_REGION": ""}, {"region": ""}),
+    "a key that Consul refuses is mended": ({"SERVICE_a.b": "1"}, {"a_b": "1"}),
+    "but not over one that needs no mending": ({"SERVICE_a.b": "1", "SERVICE_A_B": "2"}, {"a_b": "2"}),
+    "a value that is too long is left out": ({"SERVICE_A": "x" * 513, "SERVICE_B": "ü" * 256}, {"b": "ü" * 256}),
+    "so is a key": ({"SERVICE_" + "a" * 129: "1"}, {}),
+    "reserved prefixes are": ({"SERVICE_CONSUL-X": "1", "SERVICE_REGISTRAR-OWNER": "me"}, {}),
+}
+
+
+@pytest.mark.parametrize(("env", "expected"), META.values(), ids=META)
+def test_meta(env, expected):
+    assert user_meta(offer(env=env).registrations[0]) == expected
+
+
+def test_more_attributes_than_consul_takes_keep_the_first_ones_and_are_reported():
+    found = offer(env={f"SERVICE_K{i:03}": "v" for i in range(80)})
+    assert len(found.registrations[0].meta) == 64
+    assert len(found.faults) == 80 - 61
+
+
+def test_the_marks_name_owner_and_container():
+    meta = dict(offer(id="d" * 64).registrations[0].meta)
+    assert meta["registrar-owner"] == "n1" and meta["registrar-container"] == "d" * 64 and meta["registrar-hash"]
+
+
+@pytest.mark.parametrize("env", [{"SERVICE_CHECK_TCP": "1"}, {"SERVICE_CHECK_TCP": "1", "SERVICE_CHECK_INTERVAL": "9s"},
+                                 {"SERVICE_TAGS": "x"}, {"SERVICE_A": "b"}])
+def test_the_fingerprint_covers_the_whole_definition_the_check_included(env):
+    assert offer().registrations[0].mark != offer(env=env).registrations[0].mark
+
+
+def test_bad_metadata_is_reported_with_container_key_value_and_rule_and_blocks_nothing():
+    bad = {"SERVICE_ID": "a//b", "SERVICE_IGNORE": "perhaps not", "SERVICE_8080_IGNORE": "off", "SERVICE_a b": "1",
+           "SERVICE_CHECK_HTTP": "/x y", "SERVICE_NAME": "under.dots"}
+    found = offer(env=bad)
+    assert [r.id for r in found.registrations] == ["n1:web_1:8080"]
+    assert {f.key for f in found.faults} == {"SERVICE_ID", "SERVICE_a b", "SERVICE_CHECK_HTTP", "SERVICE_NAME"}
+    assert all(f.container == "web_1" and f.value == bad[f.key] and f.rule for f in found.faults)
+
+
+def test_an_unclear_ignore_is_taken_for_a_yes_as_in_registrator_and_reported():
+    found = offer(env={"SERVICE_IGNORE": "perhaps"})
+    assert not found.registrations and found.faults[0].key == "SERVICE_IGNORE"
+
+
+def test_only_containers_with_the_label_are_looked_at():
+    flags = ("--only-label", "node=a", "--only-label", "stage=prod")
+    assert offer(flags=flags, labels={"node": "a", "stage": "prod"}).registrations
+    for labels in ({}, {"node": "a"}, {"node": "b", "stage": "prod"}):
+        assert [s.code for s in offer(flags=flags, labels=labels).skips] == ["label"]
+
+
+texts = st.text(max_size=40)
+keys = st.sampled_from([
+    "NAME", "ID", "TAGS", "IGNORE", "CHECK_HTTP", "CHECK_HTTPS", "CHECK_TCP", "CHECK_TTL", "CHECK_INTERVAL",
+    "CHECK_TIMEOUT", "CHECK_INITIAL_STATUS", "CHECK_DEREGISTER_AFTER", "CHECK_HTTP_METHOD", "CHECK_SCRIPT", "REGION",
+    "consul-x", "a.b", "NETWORK",
+])
+values = st.one_of(texts, st.sampled_from(["true", "15s", "/health", "passing", "x" * 600]))
+entries = st.dictionaries(st.builds("SERVICE_{}{}".format, st.sampled_from(["", "8080_", "9090_TCP_", "1_"]), keys),
+                          values, max_size=10)
+
+
+@given(entries, entries)
+def test_any_metadata_gives_registrations_that_consul_accepts(env, labels):
+    """Whatever is written into metadata: as many registrations as ports that are not ignored, each within C6 to C9."""
+    found = offer(TWO, env=env, labels=labels)
+    ignored = [s for s in found.skips if s.code == "ignored"]
+    assert len(found.registrations) == 2 - len(ignored)
+    for one in found.registrations:
+        assert one.name.strip() and one.name.isprintable() and one.id and one.id.isprintable()
+        assert all(tag and tag == tag.strip() for tag in one.tags) and len(set(one.tags)) == len(one.tags)
+        assert len(one.meta) <= 64
+        for key, value in one.meta:
+            assert 0 < len(key) <= 128 and len(value.encode()) <= 512 and not key.startswith("consul-")
+            assert all(c.isascii() and (c.isalnum() or c in "_-") for c in key)
+        assert {key for key, _ in one.check} <= {"HTTP", "TCP", "TTL", "Method", "Interval", "Timeout", "Status",
+                                                 "DeregisterCriticalServiceAfter"}

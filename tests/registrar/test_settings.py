@@ -1,0 +1,130 @@
+"""Options: forms, sources, rules, and what a usage error says."""
+
+import pytest
+
+from registrar.options import OPTIONS, UsageError, unknown_variables, usage
+from registrar.settings import Settings, read_settings
+
+URI = "consul://10.0.0.9:8500"
+
+
+def read(line, environ=None):
+    return read_settings(line.split(), environ or {})
+
+
+FORMS = {
+    "one dash": f"-ip 10.0.0.5 {URI}",
+    "two dashes": f"--ip 10.0.0.5 {URI}",
+    "equals sign": f"-ip=10.0.0.5 {URI}",
+    "two dashes and equals sign": f"--ip=10.0.0.5 {URI}",
+    "after the address": f"{URI} -ip 10.0.0.5",
+    "on both sides of it": f"-internal {URI} -ip 10.0.0.5",
+    "given twice, the last one counts": f"-ip 10.0.0.1 -ip 10.0.0.5 {URI}",
+}
+
+
+@pytest.mark.parametrize("line", FORMS.values(), ids=FORMS)
+def test_forms_of_a_flag(line):
+    assert read(line).ip == "10.0.0.5"
+
+
+def test_registrators_own_line_is_understood():
+    found = read(f"-ip 10.0.0.5 -internal -explicit -useIpFromLabel ip -tags a,b -ttl 60 -ttl-refresh 30 -resync 10 "
+                 f"-cleanup -deregister on-success -retry-attempts -1 -retry-interval 500 {URI}")
+    assert (found.consul, found.ip, found.tags, found.interval) == ("10.0.0.9:8500", "10.0.0.5", ("a", "b"), 10)
+    assert found.retry_attempts == -1 and found.deregister == "on-success" and found.use_ip_from_label == "ip"
+    assert any("cleaning is always on" in note for note in found.notes)
+
+
+@pytest.mark.parametrize("option", OPTIONS, ids=lambda o: o.name)
+def test_every_option_is_also_a_variable_and_the_flag_wins(option):
+    samples = {"ip": ("10.0.0.1", "10.0.0.2"), "ip6": ("fd00::1", "fd00::2"), "tags": ("a", "b"), "deregister":
+               ("on-success", "always"), "host-ports": ("all", "named"), "only-label": ("a=1", "b=2"), "http":
+               (":9180", "127.0.0.1:9181"), "health": ("off", "off"), "drain": ("off", "off"), "ttl": ("60", "70"),
+               "ttl-refresh": ("10", "20")}
+    low, high = samples.get(option.name, ("true", "false") if option.switch else ("7", "8"))
+    partner = {"ttl": " -ttl-refresh 5", "ttl-refresh": " -ttl 600"}.get(option.name, "")
+    from_variable = read(URI + partner, {option.variable: low})
+    from_both = read(f"-{option.name}={high} {URI}{partner}", {option.variable: low})
+    one, other = (option.read(text) for text in (low, high))
+    assert getattr(from_variable, option.field) == ((one,) if option.many else one)
+    assert getattr(from_both, option.field) == ((other,) if option.many else other)
+
+
+def test_the_settings_have_exactly_the_fields_of_the_table():
+    assert set(Settings.__slots__) == {option.field for option in OPTIONS} | {"consul", "notes"}
+
+
+def test_a_repeatable_option_and_its_variable():
+    assert read(f"--only-label a=1 --only-label b=2 {URI}").only_label == ("a=1", "b=2")
+    assert read(URI, {"REGISTRAR_ONLY_LABEL": "a=1,b=2"}).only_label == ("a=1", "b=2")
+
+
+# line: what the message has to name
+REFUSED = {
+    "": ["registry address", "consul://"],
+    f"{URI} {URI}": ["one registry address", "2"],
+    "10.0.0.9:8500": ["no scheme", "consul://HOST:PORT"],
+    "zookeeper://zk:2181/x": ["'zookeeper'", "not supported", "consul://HOST:PORT"],
+    "consul://a:1,b:1": ["several agents"],
+    "consul://user:secret@a:1": ["CONSUL_HTTP_AUTH"],
+    "consul://a:99999": ["bad port"],
+    f"-ip 0.0.0.0 {URI}": ["-ip", "0.0.0.0", "wildcard"],
+    f"-ip 999.1.1.1 {URI}": ["-ip", "IP address or a host name"],
+    f"-ip 10.0.0.1:80 {URI}": ["-ip", "IP address or a host name"],
+    f"-ip {URI}": ["-ip"],
+    f"-ip6 10.0.0.1 {URI}": ["-ip6", "IPv6"],
+    f"-deregister never {URI}": ["-deregister", "'never'", "always or on-success"],
+    f"-resync soon {URI}": ["-resync", "'soon'", "whole number"],
+    f"-retry-attempts -2 {URI}": ["-retry-attempts", "from -1"],
+    f"-retry-interval 0 {URI}": ["-retry-interval", "from 1"],
+    f"-ttl 60 {URI}": ["-ttl-refresh", "both or none"],
+    f"-ttl 30 -ttl-refresh 30 {URI}": ["-ttl 30", "greater"],
+    f"-tags a,{{{{.Name}}}} {URI}": ["-tags", "templates", "not supported"],
+    f"-internal=perhaps {URI}": ["-internal", "true or false"],
+    f"--node-id a:b {URI}": ["-node-id", "'a:b'", "letters"],
+    f"--only-label x {URI}": ["-only-label", "KEY=VALUE"],
+    f"--reconcile-interval 0 {URI}": ["-reconcile-interval", "seconds"],
+    f"--http 9180 {URI}": ["-http", "ADDR:PORT"],
+    f"--health gate {URI}": ["-health", "'gate'", "give off"],
+    f"--drain maintenance {URI}": ["-drain", "give off"],
+    f"-intern {URI}": ["-intern", "did you mean -internal"],
+    f"-retry-atempts=3 {URI}": ["did you mean -retry-attempts"],
+    f"-ip {URI} -deregister x -resync y": ["-ip", "-deregister", "-resync"],
+}
+
+
+@pytest.mark.parametrize(("line", "named"), REFUSED.items(), ids=REFUSED)
+def test_a_usage_error_names_the_option_the_fault_and_what_would_be_right(line, named):
+    with pytest.raises(UsageError) as fault:
+        read(line)
+    assert all(word in str(fault.value) for word in named), str(fault.value)
+    assert "secret" not in str(fault.value)
+
+
+def test_a_bad_variable_is_named_as_such():
+    with pytest.raises(UsageError, match="REGISTRAR_RESYNC 'x'"):
+        read(URI, {"REGISTRAR_RESYNC": "x"})
+
+
+@pytest.mark.parametrize(("environ", "consul"), [
+    ({}, "127.0.0.1:8500"),
+    ({"CONSUL_HTTP_ADDR": "10.1.1.1:8501"}, "10.1.1.1:8501"),
+    ({"CONSUL_HTTP_ADDR": "https://consul.example.org"}, "https://consul.example.org"),
+])
+def test_an_empty_host_is_consuls_own_variable_or_its_default(environ, consul):
+    assert read("consul://", environ).consul == consul
+
+
+def test_misspelt_variables_are_found():
+    assert unknown_variables({"REGISTRAR_NODEID": "x", "REGISTRAR_NODE_ID": "x", "HOME": "/"}) == ("REGISTRAR_NODEID",)
+
+
+def test_the_help_names_every_option():
+    text = usage()
+    assert all(f"--{option.name}" in text for option in OPTIONS)
+
+
+def test_a_host_name_and_a_bracketed_address_are_addresses():
+    assert read(f"-ip node-1.example.org {URI}").ip == "node-1.example.org"
+    assert read(f"-ip [fd00::1] {URI}").ip == "fd00::1"
