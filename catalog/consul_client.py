@@ -35,7 +35,7 @@ class ConsulClient:
         self._transport = Transport(endpoints, access or Access())
         self._consul = _Library(self._transport)
         self._patience_s = patience_s
-        self._healthy = True
+        self._healthy = False  # until it has answered once: a start without Consul is told at once
 
     @classmethod
     def from_environ(cls, address: str, environ: Mapping[str, str], patience_s: float = PATIENCE_S) -> "ConsulClient":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
@@ -20,14 +21,19 @@ class _Server(ThreadingHTTPServer):
 class Origin:
     """`with Origin("a") as a:` answers every path on an address of its own, with its name in X-Instance."""
 
-    def __init__(self, name: str, host: str | None = None, port: int = 0) -> None:
+    def __init__(self, name: str, host: str | None = None, port: int = 0, delay_s: float = 0.0) -> None:
         self.name = name
+        self.busy = 0  # requests under way
+        origin = self
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
             disable_nagle_algorithm = True
 
             def do_GET(self) -> None:
+                origin.busy += 1
+                time.sleep(delay_s)
+                origin.busy -= 1
                 body = f"{name} {self.path}\n".encode()
                 self.send_response(200)
                 self.send_header("X-Instance", name)

@@ -23,6 +23,7 @@ CHECK_TIMEOUT_S = 60
 RELOAD_TIMEOUT_S = 30
 SOCKET_TIMEOUT_S = 5
 _POLL_S = 0.005
+_HAND_OVER_S = 0.2
 
 
 class NotRunning(Exception):
@@ -80,7 +81,7 @@ class Haproxy:
         directory = self.write(config)
         try:
             result = subprocess.run(
-                [self._program, "-c", "-q", "-f", str(directory / MAIN_FILE)], stdin=subprocess.DEVNULL,
+                [self._program, "-c", "-f", str(directory / MAIN_FILE)], stdin=subprocess.DEVNULL,
                 capture_output=True, text=True, errors="replace", timeout=CHECK_TIMEOUT_S, check=False)
         except (OSError, subprocess.TimeoutExpired) as fault:
             raise ApplyFailed(f"HAProxy's check could not be run: {fault}") from None
@@ -122,15 +123,38 @@ class Haproxy:
             if directory.name not in keep:
                 shutil.rmtree(directory, ignore_errors=True)
 
+    def remember(self, master: int) -> None:
+        """Note the pid of the master, for a successor of whoever started it. Raises OSError."""
+        fresh = self._base / f".haproxy.pid.{os.getpid()}"
+        fresh.write_text(f"{master}\n")
+        fresh.replace(self._base / "haproxy.pid")
+
+    def remembered(self) -> int | None:
+        """The pid of a master that was noted and still runs with this configuration; None where there is none.
+
+        The master's socket would not do: it is closed for a moment while the master loads itself anew.
+        """
+        try:
+            master = int((self._base / "haproxy.pid").read_text())
+            words = Path(f"/proc/{master}/cmdline").read_bytes().split(b"\0")
+        except (OSError, ValueError):
+            return None
+        return master if any(word.startswith(os.fsencode(self.master_socket) + b",") for word in words) else None
+
     # --- the running process -------------------------------------------------------------------------------------
 
     def serving(self) -> str | None:
-        """The digest that the running worker serves; None where none answers."""
-        try:
-            found = re.search(r"^description: portbook ([0-9a-f]+)", self.runtime("show info"), re.MULTILINE)
-        except NotRunning:
-            return None
-        return found[1] if found else None
+        """The digest that the running worker serves; None where none answers.
+
+        While a reload hands the socket over, nobody may answer for a moment: that is no reason to believe it gone.
+        """
+        for _ in _until(_HAND_OVER_S):
+            with contextlib.suppress(NotRunning):
+                found = re.search(r"^description: portbook ([0-9a-f]+)", self.runtime("show info"), re.MULTILINE)
+                if found:
+                    return found[1]
+            time.sleep(_POLL_S)
+        return None
 
     def processes(self) -> Processes:
         """The master's view; raises NotRunning."""

@@ -15,15 +15,15 @@ def starting(reason: str) -> Report:
     return Report(f"starting: {reason}")
 
 
-def build(records: Records | None, served: Judged | None, problems: Mapping[str, str], consul_fault: str,
-          apply_fault: str, on_disk: bool, reloads: int) -> Report:
-    """The report of now."""
+def build(records: Records | None, served: Judged | None, recovered: bool, problems: Mapping[str, str],
+          consul_fault: str, apply_fault: str, on_disk: bool, reloads: int) -> Report:
+    """The report of now. `recovered` says that both the records and the catalog have been read since the start."""
     services = _services(records, served, problems)
     notes = [note for name, service in services for note in _notes(name, service)]
-    if consul_fault and served is not None:
+    if consul_fault and recovered:
         notes.insert(0, f"Consul cannot be used, the last state is served and changes are refused: {consul_fault}")
     return Report(
-        reason=_reason(served, consul_fault, apply_fault, on_disk),
+        reason=_reason(served, recovered, consul_fault, apply_fault, on_disk),
         digest=served.rendered.config.digest if served else "",
         services=services,
         notes=tuple(notes),
@@ -32,9 +32,10 @@ def build(records: Records | None, served: Judged | None, problems: Mapping[str,
     )
 
 
-def _reason(served: Judged | None, consul_fault: str, apply_fault: str, on_disk: bool) -> str:
-    if served is None and consul_fault:
-        what = "the last good configuration from disk is served" if on_disk else "nothing is served"
+def _reason(served: Judged | None, recovered: bool, consul_fault: str, apply_fault: str, on_disk: bool) -> str:
+    if not recovered and consul_fault:
+        what = ("the releases are served as they were admitted" if served is not None
+                else "the last good configuration from disk is served" if on_disk else "nothing is served")
         return f"the state is not recovered, {what}: {consul_fault}"
     if apply_fault:
         return f"HAProxy does not serve the wanted state: {apply_fault}"

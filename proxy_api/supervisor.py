@@ -22,7 +22,7 @@ from typing import IO
 
 from proxy_api import render
 from proxy_api.certificates import Certificates
-from proxy_api.haproxy import Haproxy, NotRunning
+from proxy_api.haproxy import Haproxy
 from proxy_api.settings import Settings
 from proxy_api.state import ProxyState
 from proxy_api.surroundings import Around, bootstrap, text_environment
@@ -113,6 +113,7 @@ class Supervisor:
 
     def _prepare(self) -> int:
         """Directory, lock, version, and a configuration to start with. The lock's descriptor."""
+        os.umask(0o077)  # what is written here, by us or a child, is for this user alone
         try:
             self._base.mkdir(mode=0o700, parents=True, exist_ok=True)
             lock = os.open(self._base / "supervisor.lock", os.O_RDWR | os.O_CREAT, 0o600)
@@ -135,10 +136,12 @@ class Supervisor:
 
     def _adopt(self) -> None:
         """Take over the HAProxy that an earlier supervisor left running."""
+        master = self._haproxy.remembered()
+        if master is None:
+            return
         try:
-            master = self._haproxy.processes().master
             self._proxy.watch(master, None)
-        except (NotRunning, ProcessLookupError):
+        except ProcessLookupError:
             return
         log.info("event=adopted process=haproxy pid=%d digest=%s", master, self._haproxy.serving())
 
@@ -157,6 +160,8 @@ class Supervisor:
     def _start_proxy(self) -> None:
         with open(self._log, "ab") as output:
             self._start(self._proxy, self._haproxy.command(), output, None)
+        with contextlib.suppress(OSError):
+            self._haproxy.remember(self._proxy.pid)
 
     def _start(self, child: Child, command: list[str], output: IO[bytes] | None,
                before: Callable[[], None] | None) -> None:

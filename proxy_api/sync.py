@@ -84,6 +84,7 @@ class Sync:
         self._served: Judged | None = None
         self._problems: dict[str, str] = {}
         self._refused: dict[str, tuple[Release | None, str]] = {}
+        self._answers: list[tuple[Job, Outcome | ProxyError]] = []
         self._dirty = True
         self._consul_fault = "Consul has not been asked yet"
         self._apply_fault = ""
@@ -127,9 +128,14 @@ class Sync:
                 waiting = self._pass(waiting)
             except Exception as fault:  # a defect of ours must not end the only writer
                 log.exception("event=pass-failed")
-                waiting = _fail(waiting, ProxyError(f"internal error: {type(fault).__name__}"))
-        for job in waiting + self._collect(0.0):
-            job.result.set_exception(Unavailable("proxy-api is stopping; nothing was changed"))
+                answered = {job for job, _ in self._answers}
+                self._refuse([job for job in waiting if job not in answered],
+                             ProxyError(f"internal error: {type(fault).__name__}"))
+                waiting = []
+            self._tell()
+            self._deliver()
+        self._refuse(waiting + self._collect(0.0), Unavailable("proxy-api is stopping; nothing was changed"))
+        self._deliver()
 
     def _pause(self) -> float:
         return RETRY_S if self._consul_fault else TICK_S
@@ -149,9 +155,9 @@ class Sync:
         """One pass over everything that waits; the jobs that have to wait for the next."""
         self._read()
         if self._records is None or (self._consul_fault and jobs):
-            jobs = _fail(jobs, Unavailable(f"nothing was changed: {self._consul_fault}"))
+            self._refuse(jobs, Unavailable(f"nothing was changed: {self._consul_fault}"))
+            jobs = []
         if self._records is None:
-            self._tell()
             return []
         batch, later = _one_per_service(jobs)
         made = {job.service: (job, outcome) for job in batch if (outcome := self._prepare(job)) is not None}
@@ -159,7 +165,6 @@ class Sync:
         if made or self._needed():
             self._dirty = False
             again = self._settle({name: (job, result[0]) for name, (job, result) in made.items()})
-        self._tell()
         return [*again, *later]
 
     def _needed(self) -> bool:
@@ -180,14 +185,17 @@ class Sync:
                 self._moved.discard("catalog")
                 self._read_catalog()
         except CatalogError as fault:
-            self._moved |= {"records", "catalog"}
-            if str(fault) != self._consul_fault:
-                log.warning('event=consul-trouble reason="%s"', fault)
-            self._consul_fault = str(fault)
+            self._consul_failed(fault)
         else:
             if self._consul_fault and self._served is not None:
                 log.info("event=consul-answers")
             self._consul_fault = ""
+
+    def _consul_failed(self, fault: CatalogError) -> None:
+        self._moved |= {"records", "catalog"}
+        if str(fault) != self._consul_fault:
+            log.warning('event=consul-trouble reason="%s"', fault)
+        self._consul_fault = str(fault)
 
     def _read_records(self) -> None:
         self._dirty = True
@@ -266,9 +274,10 @@ class Sync:
                 return (None,)
             return (self._make(job.spec, held.release if isinstance(held, Stored) else None),)
         except ProxyError as fault:
-            _fail([job], fault)
+            self._refuse([job], fault)
         except CatalogError as fault:
-            _fail([job], Unavailable(f"nothing was changed: {fault}"))
+            self._consul_failed(fault)
+            self._refuse([job], Unavailable(f"nothing was changed: {fault}"))
         return None
 
     def _make(self, spec: RouteSpec, previous: Release | None) -> Release:
@@ -312,12 +321,13 @@ class Sync:
         try:
             verdict = accept.accept(serving, changes, self._judge)
         except ProxyError as fault:
-            _fail([job for job, _ in wanted.values()], fault)
+            self._refuse([job for job, _ in wanted.values()], fault)
             self._apply_failed(fault)
             return []
         self._note(verdict, wanted, told)
         good = {name: job for name, (job, _) in wanted.items() if name not in verdict.rejected}
-        _fail([job for name, (job, _) in wanted.items() if name in verdict.rejected], None, verdict.rejected)
+        for name in verdict.rejected.keys() & wanted.keys():
+            self._refuse([wanted[name][0]], verdict.rejected[name])
         committed, again = self._commit({name: (job, wanted[name][1]) for name, job in good.items()})
         judged = verdict.judged
         if len(committed) < len(good):
@@ -327,14 +337,14 @@ class Sync:
             step = self._apply(judged.rendered, bool(committed))
         except ProxyError as fault:
             self._roll_back(committed)
-            _fail([good[name] for name in committed], fault)
+            self._refuse([good[name] for name in committed], fault)
             self._apply_failed(fault)
             return again
         if step is None:
             return again
         self._served = judged
         for name, (version, _, _) in committed.items():
-            good[name].result.set_result(self._outcome(name, version, step, judged, wanted[name][1]))
+            self._answers.append((good[name], self._outcome(name, version, step, judged, wanted[name][1])))
         return again
 
     def _note(self, verdict: Verdict, wanted: Mapping[str, object], told: accept.Changes) -> None:
@@ -367,7 +377,7 @@ class Sync:
                 again += self._lost_race(job)
             except (ProxyError, CatalogError) as fault:
                 self._moved.add("records")
-                _fail([job], fault if isinstance(fault, ProxyError) else Unavailable(_uncommitted(fault)))
+                self._refuse([job], fault if isinstance(fault, ProxyError) else Unavailable(_uncommitted(fault)))
         self._records = Records(True, held)
         return committed, again
 
@@ -376,7 +386,7 @@ class Sync:
         job.lost_races += 1
         if job.lost_races <= CONFLICT_TRIES:
             return [job]
-        _fail([job], Unavailable(f"{job.service} was changed by others {CONFLICT_TRIES} times meanwhile; ask again"))
+        self._refuse([job], Unavailable(f"others changed {job.service} {CONFLICT_TRIES} times meanwhile; ask again"))
         return []
 
     def _apply(self, rendered: Rendered, asked: bool) -> Plan | None:
@@ -431,12 +441,24 @@ class Sync:
         servers = len(release.members()) if release.templates or service is None else len(service.servers)
         return Outcome(servers, version, _word(step), step.reason, warnings)
 
+    def _refuse(self, jobs: Sequence[Job], fault: ProxyError) -> None:
+        self._answers.extend((job, fault) for job in jobs)
+
+    def _deliver(self) -> None:
+        """Let the callers have their answers. By now the report says the same."""
+        answers, self._answers = self._answers, []
+        for job, answer in answers:
+            if isinstance(answer, Outcome):
+                job.result.set_result(answer)
+            else:
+                job.result.set_exception(answer)
+
     def _tell(self) -> None:
         """Make the report that other threads read."""
         before = self.report
         problems = {**self._problems, **{name: reason for name, (_, reason) in self._refused.items()}}
-        self.report = reports.build(self._records, self._served, problems, self._consul_fault, self._apply_fault,
-                                    self._proxy.current_digest() is not None, self._reloads)
+        self.report = reports.build(self._records, self._served, self._catalog is not None, problems,
+                                    self._consul_fault, self._apply_fault, self._proxy.current_digest() is not None, self._reloads)
         reports.log_difference(before, self.report)
 
 
@@ -459,12 +481,6 @@ class _Fresh:
 
     def key(self, name: str) -> str | None:
         return self._sync._store.key(name)
-
-
-def _fail(jobs: Sequence[Job], fault: ProxyError | None, each: Mapping[str, ProxyError] | None = None) -> list[Job]:
-    for job in jobs:
-        job.result.set_exception(fault or (each or {})[job.service])
-    return []
 
 
 def _one_per_service(jobs: Sequence[Job]) -> tuple[list[Job], list[Job]]:

@@ -1,0 +1,241 @@
+"""HAProxy under supervision, reloads under load, and the end of a proxy, with real processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from deploy.local import ConsulServer, ProxyProcess, http_get, wait_until
+from deploy.origin import Origin
+from proxy_api.haproxy import Haproxy, NotRunning, Processes
+from tests.load import PacedLoad
+
+
+@pytest.fixture(scope="module")
+def origins() -> Iterator[dict[str, Origin]]:
+    with Origin("a") as a, Origin("b") as b, Origin("c") as c:
+        yield {"a": a, "b": b, "c": c}
+
+
+@pytest.fixture
+def proxy(consul: ConsulServer, origins: dict[str, Origin]) -> Iterator[ProxyProcess]:
+    for origin in origins.values():
+        consul.register("x", origin.host, origin.port, meta={"registrar-container": origin.name})
+    with ProxyProcess(consul.address) as running:
+        assert running.api("reconfigure", serviceName="x", servicePath="/x").status == 200
+        yield running
+
+
+def settled(haproxy: Haproxy) -> Processes:
+    """The processes once the last reload is over: the master does not answer while it loads itself anew."""
+    def ask() -> Processes | None:
+        try:
+            return haproxy.processes()
+        except NotRunning:
+            return None
+    return wait_until(ask, 5, "the master answers")  # type: ignore[return-value]
+
+
+def _api_pids(proxy: ProxyProcess) -> list[int]:
+    """gunicorn's master and worker."""
+    return [pid for pid in proxy.pids() if pid not in proxy.haproxy_pids() and pid != proxy.process.pid]
+
+
+@pytest.mark.parametrize("which", [0, -1], ids=["master", "worker"])
+def test_a_haproxy_that_dies_is_back_with_the_same_routes_within_two_seconds(proxy: ProxyProcess, which: int) -> None:
+    before = proxy.haproxy_pids()
+    os.kill(before[which], signal.SIGKILL)
+    wait_until(lambda: not set(before) & set(proxy.haproxy_pids()) and proxy.get("/x").status == 200, 2,
+               "another HAProxy serves the same routes")
+    proxy.wait_ready(5)
+    assert proxy.instances("/x") == {"a", "b", "c"}
+
+
+def test_killing_the_api_costs_no_request_and_its_successor_adopts_the_haproxy(proxy: ProxyProcess) -> None:
+    haproxy = Haproxy(str(proxy.configs_path))
+    before = settled(haproxy)
+    with PacedLoad(proxy.address, proxy.port, "/x", clients=4) as load:
+        for pid in _api_pids(proxy):
+            os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: proxy.api("ping").status == 200, 10, "the API is started again")
+        proxy.wait_ready(10)
+    assert (load.lost, load.sent > 20) == ({}, True)
+    assert settled(haproxy) == before, "neither restarted nor reloaded"
+    assert proxy.api("reconfigure", serviceName="x", servicePath="/x").json["Change"] == "nothing"
+
+
+def test_killing_the_supervisor_costs_no_request_and_the_next_one_adopts(proxy: ProxyProcess) -> None:
+    haproxy = Haproxy(str(proxy.configs_path))
+    before = settled(haproxy)
+    with PacedLoad(proxy.address, proxy.port, "/x", clients=4) as load:
+        proxy.process.kill()
+        wait_until(lambda: set(proxy.pids()) == set(proxy.haproxy_pids()), 10, "the API ends, HAProxy does not")
+        proxy.start().wait_ready(15)
+    assert (load.lost, load.sent > 20) == ({}, True)
+    assert settled(haproxy) == before
+    os.kill(before.master, signal.SIGKILL)
+    wait_until(lambda: before.worker not in proxy.haproxy_pids() and proxy.get("/x").status == 200, 2,
+               "an adopted HAProxy is watched like any other")
+
+
+def test_a_second_proxy_in_the_same_directory_is_refused(consul: ConsulServer, proxy: ProxyProcess) -> None:
+    other = ProxyProcess(consul.address, configs_path=proxy.configs_path)
+    try:
+        other.start()
+        other.process.wait(10)
+        assert other.process.returncode == 2
+        assert "in use by another proxy-api" in other.log.read_text()
+    finally:
+        other._process = None  # its kill9 would end the first one too: they share the directory
+    assert proxy.get("/x").status == 200
+
+
+def test_sigterm_drains_and_stops(consul: ConsulServer) -> None:
+    with Origin("slow", delay_s=1.5) as slow:
+        consul.register("slow", slow.host, slow.port)
+        with ProxyProcess(consul.address) as proxy:
+            proxy.api("reconfigure", serviceName="slow", servicePath="/slow")
+            with PacedLoad(proxy.address, proxy.port, "/slow", clients=1) as load:
+                wait_until(lambda: slow.busy, 5, "a request is under way")
+                proxy.process.terminate()
+                proxy.process.wait(20)
+                assert proxy.process.returncode == 0
+                assert proxy.pids() == []
+                assert http_get(proxy.url + "/slow").status == 0, "nobody listens any more"
+                load._stop.set()
+            assert load.answered_by["slow"] >= 1, "the request that was under way got its answer"
+
+
+def test_fifty_changes_under_paced_keep_alive_load_lose_no_request(consul: ConsulServer, proxy: ProxyProcess) -> None:
+    with (PacedLoad(proxy.address, proxy.port, "/x", clients=8, pause_s=0.02) as kept,
+          PacedLoad(proxy.address, proxy.port, "/x", clients=2, pause_s=0.02, keep_alive=False) as single):
+        for n in range(50):
+            answer = proxy.api("reconfigure", serviceName=f"other-{n % 3}", servicePath=f"/other-{n}").json
+            assert answer["Change"] == "reload"
+    assert (kept.lost, single.lost) == ({}, {})
+    assert kept.sent > 500
+    assert set(kept.answered_by) == {"a", "b", "c"}
+
+
+def test_a_haproxy_that_somebody_reloaded_behind_our_back_is_put_right(proxy: ProxyProcess) -> None:
+    haproxy = Haproxy(str(proxy.configs_path))
+    wanted = haproxy.serving()
+    main = haproxy.current / "haproxy.cfg"
+    own = main.read_text()
+    main.write_text(own.replace(f"portbook {wanted}", "portbook 0000000000000000").replace("/x 2|x-be", ""))
+    haproxy.reload("0000000000000000")
+    main.write_text(own)
+    wait_until(lambda: haproxy.serving() == wanted, 8, "the wanted configuration is loaded again")
+    proxy.wait_ready(5)
+    assert proxy.instances("/x") == {"a", "b", "c"}
+
+
+def test_a_reload_that_fails_is_rolled_back(proxy: ProxyProcess, consul: ConsulServer) -> None:
+    """A template that binds an address that is taken passes HAProxy's check and fails at the reload."""
+    with Origin("squatter") as squatter:
+        (proxy.templates_path / "t.cfg").write_text(
+            f"frontend t\n bind {squatter.host}:{squatter.port}\n default_backend t\n"
+            "backend t\n server s 127.0.0.1:1\n")
+        before = consul.kv("docker-flow/")
+        status, answer = proxy.api("reconfigure", serviceName="t", consulTemplatePath="t.cfg")
+        assert status == 500
+        assert "HAProxy" in answer["Message"]
+        assert consul.kv("docker-flow/") == before
+        assert proxy.instances("/x") == {"a", "b", "c"}
+        assert proxy.api("reconfigure", serviceName="x", servicePath="/x2").status == 200
+        assert proxy.instances("/x2") == {"a", "b", "c"}
+        proxy.wait_ready(5)
+
+
+def test_a_full_or_read_only_disk_refuses_the_change_and_serves_on(proxy: ProxyProcess, consul: ConsulServer) -> None:
+    before = consul.kv("docker-flow/")
+    store = proxy.configs_path / "config"
+    store.rename(proxy.configs_path / "moved")
+    store.write_text("a file where the directory should be")  # root writes through permissions, so this stands in
+    try:
+        status, answer = proxy.api("reconfigure", serviceName="x", servicePath="/y")
+        assert (status, answer["Status"]) == (500, "NOK")
+        assert consul.kv("docker-flow/") == before
+        assert proxy.instances("/x") == {"a", "b", "c"}
+    finally:
+        store.unlink()
+        (proxy.configs_path / "moved").rename(store)
+    wait_until(lambda: proxy.api("reconfigure", serviceName="x", servicePath="/y").status == 200, 10, "it works again")
+
+
+def test_an_api_open_to_all_warns_and_a_token_closes_it(consul: ConsulServer, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    secret = "s3cret-token-of-the-test"
+    (tmp_path / "dfp_api_token").write_text(secret + "\n")
+    env = {"SECRETS_PATH": str(tmp_path), "IP": "0.0.0.0"}
+    with ProxyProcess(consul.address, env=env) as proxy:
+        assert "event=open-api" not in proxy.log.read_text()
+        for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": secret}):
+            status, answer = proxy.call("GET", "reconfigure", {"serviceName": "x", "servicePath": "/x"}, headers)
+            assert (status, answer["Status"]) == (401, "NOK")
+            assert proxy.call("GET", "remove", {"serviceName": "x"}, headers).status == 401
+        assert proxy.api("ping").status == 200
+        good = {"Authorization": f"Bearer {secret}"}
+        assert proxy.call("POST", "reconfigure", {"serviceName": "x", "servicePath": "/x"}, good).status == 200
+        assert secret not in proxy.log.read_text()
+    with ProxyProcess(consul.address, env={"IP": "0.0.0.0"}) as proxy:
+        assert "event=open-api" in proxy.log.read_text()
+
+
+def test_the_statistics_page_is_apart_and_its_password_in_no_file(consul: ConsulServer) -> None:
+    proxy = ProxyProcess(consul.address)
+    port = proxy.tls_port
+    proxy.env |= {"STATS_PORT": f"{proxy.address}:{port}", "STATS_USER": "ops", "STATS_PASS": "pa'ss word#1"}
+    with proxy:
+        url = f"http://{proxy.address}:{port}/admin?stats"
+        assert http_get(url).status == 401
+        assert http_get(url, {"Authorization": "Basic b3BzOnBhJ3NzIHdvcmQjMQ=="}).status == 200
+        assert proxy.get("/admin?stats").status == 503
+        for file in proxy.configs_path.rglob("*"):
+            if file.is_file():
+                assert b"ss word#1" not in file.read_bytes()
+                assert file.stat().st_mode & 0o077 == 0
+
+
+def test_usage_errors_name_every_setting_and_exit_2(consul: ConsulServer) -> None:
+    proxy = ProxyProcess(consul.address, env={"PORT": "80800", "DEFAULT_PORTS": "x:y", "CONSUL_ADDRESS": "ftp://h"})
+    try:
+        proxy.start()
+        proxy.process.wait(10)
+        assert proxy.process.returncode == 2
+        text = proxy.log.read_text()
+        assert all(name in text for name in ("PORT: ", "DEFAULT_PORTS: ", "CONSUL_ADDRESS: "))
+    finally:
+        proxy.close()
+
+
+def test_a_tls_port_is_bound_once_there_is_a_certificate(consul: ConsulServer, origins: dict[str, Origin]) -> None:
+    import ssl
+    import subprocess
+    from urllib.request import Request, urlopen
+
+    consul.register("x", origins["a"].host, origins["a"].port)
+    proxy = ProxyProcess(consul.address, tls=True)
+    with proxy:
+        proxy.api("reconfigure", serviceName="x", servicePath="/x")
+        (proxy.certs_path / "broken.pem").write_text("no certificate")
+        assert http_get(f"http://{proxy.address}:{proxy.tls_port}/x").status == 0, "nothing listens there in the clear"
+        key, cert = proxy.directory / "k.pem", proxy.directory / "c.pem"
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
+                        "-subj", "/CN=acme.com", "-addext", "subjectAltName=DNS:acme.com",
+                        "-keyout", key, "-out", cert], check=True, capture_output=True)
+        (proxy.certs_path / "acme.pem").write_text(cert.read_text() + key.read_text())
+        context = ssl.create_default_context(cafile=str(cert))
+        context.check_hostname = False
+
+        def served() -> bool:
+            request = Request(f"https://{proxy.address}:{proxy.tls_port}/x", headers={"Host": "acme.com"})
+            with urlopen(request, timeout=5, context=context) as answer:
+                return bool(answer.status == 200)
+
+        wait_until(served, 8, "the certificate is served")
+        assert proxy.get("/x").status == 200
+
+

@@ -1,0 +1,206 @@
+"""Templates in consul-template's language and in Jinja2, through a real proxy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from deploy.local import ConsulServer, ProxyProcess, loopback_address, wait_until
+from deploy.origin import Origin
+
+# The article's own test_configs/tmpl/go-demo.tmpl, as published.
+ARTICLE = """frontend go-demo-fe
+    bind *:80
+    bind *:443
+    option http-server-close
+    acl url_go-demo path_beg /demo
+    use_backend go-demo-be if url_go-demo
+
+backend go-demo-be
+    {{ range $i, $e := service "go-demo" "any" }}
+    server {{$e.Node}}_{{$i}}_{{$e.Port}} {{$e.Address}}:{{$e.Port}} check
+    {{end}}
+"""
+FE = """    acl url_go-demo path_beg /demo
+    use_backend go-demo-be if url_go-demo
+"""
+BE = ARTICLE[ARTICLE.index("backend"):]
+BE_J2 = """backend go-demo-be
+{% for e in service("go-demo", "any") %}
+    server {{ e.Node }}_{{ loop.index0 }}_{{ e.Port }} {{ e.Address }}:{{ e.Port }} check
+{% endfor %}
+"""
+
+
+@pytest.fixture(scope="module")
+def origins() -> Iterator[dict[str, Origin]]:
+    with Origin("a") as a, Origin("b") as b, Origin("c") as c:
+        yield {"a": a, "b": b, "c": c}
+
+
+@pytest.fixture
+def proxy(consul: ConsulServer) -> Iterator[ProxyProcess]:
+    with ProxyProcess(consul.address) as running:
+        yield running
+
+
+def add(consul: ConsulServer, service: str, origin: Origin) -> str:
+    return consul.register(service, origin.host, origin.port, id=f"n:{service}_{origin.name}:8080",
+                           meta={"registrar-container": f"c-{origin.name}"})
+
+
+def write(proxy: ProxyProcess, name: str, text: str) -> str:
+    path = proxy.templates_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+    return str(path)
+
+
+def test_the_articles_one_file_form_works_unchanged_on_ports_80_and_443(
+        consul: ConsulServer, origins: dict[str, Origin]) -> None:
+    add(consul, "go-demo", origins["a"])
+    add(consul, "go-demo", origins["b"])
+    add(consul, "other", origins["c"])
+    address = loopback_address()
+    proxy = ProxyProcess(consul.address, address=address, env={"DEFAULT_PORTS": f"{address}:80,{address}:443:ssl"})
+    proxy.port = 80
+    with proxy:
+        proxy.api("reconfigure", serviceName="other", servicePath="/demo,/other")
+        path = write(proxy, "tmpl/go-demo.tmpl", ARTICLE)
+        status, answer = proxy.api("reconfigure", serviceName="go-demo", consulTemplatePath=path)
+        assert (status, answer["Servers"], answer["ConsulTemplatePath"]) == (200, 2, path)
+        assert any("merged" in w for w in answer["Warnings"])
+        assert any("option http-server-close" in w for w in answer["Warnings"])
+        assert proxy.instances("/demo/hello", requests=40) == {"a", "b"}, "ahead of the routes, on every connection"
+        assert proxy.instances("/other") == {"c"}
+        proxy.kill9()
+        proxy.wipe()
+        (proxy.templates_path / "tmpl" / "go-demo.tmpl").unlink()
+        proxy.start().wait_ready()
+        assert proxy.instances("/demo/hello", requests=40) == {"a", "b"}, "a node without the file serves the same"
+        proxy.api("remove", serviceName="go-demo")
+        assert proxy.instances("/demo/hello") == {"c"}, "gone after remove"
+
+
+@pytest.mark.parametrize(("name", "text"), [("be.ctmpl", BE), ("be.cfg.j2", BE_J2)])
+def test_the_pair_of_templates_is_on_demand_like_any_route(
+        consul: ConsulServer, proxy: ProxyProcess, origins: dict[str, Origin], name: str, text: str) -> None:
+    id_a = add(consul, "go-demo", origins["a"])
+    fe, be = write(proxy, "fe.ctmpl", FE), write(proxy, name, text)
+    status, answer = proxy.api("reconfigure", serviceName="go-demo", consulTemplateFePath=fe, consulTemplateBePath=be)
+    assert (status, answer["Servers"]) == (200, 1)
+    assert (answer["ConsulTemplateFePath"], answer["ConsulTemplateBePath"]) == (fe, be)
+    assert consul.kv("docker-flow/")["docker-flow/go-demo/consultemplatefepath"] == fe
+    add(consul, "go-demo", origins["b"])
+    wait_until(lambda: proxy.api("state").json["Services"]["go-demo"]["Waiting"] == 1, 5, "it has been seen")
+    assert proxy.instances("/demo") == {"a"}
+    consul.deregister(id_a)
+    consul.register("go-demo", origins["c"].host, origins["c"].port, id=id_a, meta={"registrar-container": "c-a"})
+    wait_until(lambda: proxy.instances("/demo") == {"c"}, 5, "an admitted container is followed inside a template too")
+    proxy.api("reconfigure", serviceName="go-demo", consulTemplateFePath=fe, consulTemplateBePath=be)
+    assert proxy.instances("/demo") == {"b", "c"}
+    proxy.api("remove", serviceName="go-demo")
+    assert proxy.get("/demo").status == 503
+
+
+def test_a_template_changes_only_when_it_is_asked_to(
+        consul: ConsulServer, proxy: ProxyProcess, origins: dict[str, Origin]) -> None:
+    """Text, keys and services are part of the release: editing the file or a key moves nothing."""
+    add(consul, "go-demo", origins["a"])
+    consul.kv_put("settings/path", "/one")
+    paths = '{{ key "settings/path" }} {{ keyOrDefault "settings/more" "/two" }}'
+    fe = write(proxy, "fe.ctmpl", f"    acl p path_beg {paths}\n    use_backend go-demo-be if p\n")
+    be = write(proxy, "be.ctmpl", BE)
+    call = {"serviceName": "go-demo", "consulTemplateFePath": fe, "consulTemplateBePath": be}
+    assert proxy.api("reconfigure", **call).status == 200
+    assert [proxy.get(p).status for p in ("/one", "/two", "/three")] == [200, 200, 503]
+    consul.kv_put("settings/path", "/three")
+    write(proxy, "fe.ctmpl", "nonsense")
+    proxy.kill9()
+    proxy.wipe()
+    proxy.start().wait_ready()
+    assert [proxy.get(p).status for p in ("/one", "/two", "/three")] == [200, 200, 503]
+    write(proxy, "fe.ctmpl", '    acl p path_beg {{ key "settings/path" }}\n    use_backend go-demo-be if p\n')
+    assert proxy.api("reconfigure", **call).status == 200
+    assert [proxy.get(p).status for p in ("/one", "/two", "/three")] == [503, 503, 200]
+
+
+REFUSALS = [
+    ("be.ctmpl", "backend x\n{{ env \"HOME\" }}\n", "env"),
+    ("be.ctmpl", "backend x\n{{ file \"/etc/passwd\" }}\n", "file"),
+    ("be.ctmpl", "backend x\n{{ range service \"x\" }}\n", "line 2"),
+    ("be.ctmpl", "backend x\n{{ key \"no/such\" }}\n", "no/such"),
+    ("be.ctmpl", "global\n  daemon\n", "global"),
+    ("be.ctmpl", "defaults\n  timeout client 1\n", "defaults"),
+    ("be.ctmpl", "  server a 1.2.3.4:5\n", "before any section"),
+    ("be.ctmpl", "backend x\n  no-such-directive\n", "HAProxy:"),
+    ("be.ctmpl", "backend other-be\n", "other-be"),
+    ("be.j2", "backend x\n{{ nothing }}\n", "nothing"),
+    ("be.j2", "backend x\n{% for %}\n", "line 2"),
+    ("be.j2", "backend x\n{{ ''.__class__.__mro__ }}\n", "be.j2"),
+]
+
+
+@pytest.fixture(scope="module")
+def busy(module_consul: ConsulServer, origins: dict[str, Origin]) -> Iterator[ProxyProcess]:
+    """A proxy that serves something while templates are refused."""
+    with ProxyProcess(module_consul.address) as running:
+        add(module_consul, "other", origins["c"])
+        assert running.api("reconfigure", serviceName="other", servicePath="/other").status == 200
+        yield running
+
+
+@pytest.mark.parametrize(("name", "text", "said"), REFUSALS)
+def test_a_template_that_cannot_be_served_is_refused_by_name_and_hurts_nobody(
+        module_consul: ConsulServer, busy: ProxyProcess, name: str, text: str, said: str) -> None:
+    before = module_consul.kv("docker-flow/")
+    fe, be = write(busy, "fe.ctmpl", "    acl q path_beg /q\n"), write(busy, name, text)
+    status, answer = busy.api("reconfigure", serviceName="t", consulTemplateFePath=fe, consulTemplateBePath=be)
+    assert (status, answer["Status"]) == (400, "NOK")
+    assert said in answer["Message"]
+    assert module_consul.kv("docker-flow/") == before
+    assert busy.instances("/other", requests=3) == {"c"}
+
+
+@pytest.mark.parametrize(("path", "said"), [
+    ("/etc/passwd", "is not below"), ("../../etc/passwd", "'..'"), ("nowhere.ctmpl", "no file"),
+    ("link", "is not below"), ("pipe", "no file"), (".", "no file")])
+def test_only_files_below_the_operators_directory_are_templates(busy: ProxyProcess, path: str, said: str) -> None:
+    import os
+    link, pipe = busy.templates_path / "link", busy.templates_path / "pipe"
+    if not link.is_symlink():
+        link.symlink_to("/etc/passwd")
+        os.mkfifo(pipe)
+    status, answer = busy.api("reconfigure", serviceName="t", consulTemplatePath=path)
+    assert status == 400
+    assert "consulTemplatePath" in answer["Message"]
+    assert said in answer["Message"]
+    assert "root:" not in answer["Message"]
+
+
+def test_two_templates_with_one_acl_name_are_kept_apart(
+        consul: ConsulServer, proxy: ProxyProcess, origins: dict[str, Origin]) -> None:
+    add(consul, "go-demo", origins["a"])
+    fe, be = write(proxy, "fe.ctmpl", FE), write(proxy, "be.ctmpl", BE)
+    assert proxy.api("reconfigure", serviceName="go-demo", consulTemplateFePath=fe,
+                     consulTemplateBePath=be).status == 200
+    other = write(proxy, "be2.ctmpl", BE.replace("go-demo-be", "second-be"))
+    status, answer = proxy.api("reconfigure", serviceName="second", consulTemplateFePath=fe, consulTemplateBePath=other)
+    assert status == 400
+    assert "url_go-demo" in answer["Message"]
+    assert proxy.instances("/demo") == {"a"}
+
+
+def test_text_from_the_catalog_cannot_add_a_directive(
+        consul: ConsulServer, proxy: ProxyProcess, origins: dict[str, Origin]) -> None:
+    a = origins["a"]
+    consul.register("go-demo", a.host, a.port, tags=["x\n  server evil 127.0.0.1:1"])
+    fe = write(proxy, "fe.ctmpl", FE)
+    for name, text in (("be.ctmpl", BE.replace("check", "check # {{ range $e.Tags }}{{ . }}{{ end }}")),
+                       ("be.j2", BE_J2.replace("check", "check # {{ e.Tags[0] }}"))):
+        be = write(proxy, name, text)
+        status, answer = proxy.api("reconfigure", serviceName="go-demo", consulTemplateFePath=fe,
+                                   consulTemplateBePath=be)
+        assert status == 400
+        assert "control character" in answer["Message"]
