@@ -16,7 +16,7 @@ _TRUE = frozenset(("1", "t", "true", "yes", "on"))
 _FALSE = frozenset(("0", "f", "false", "no", "off"))
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
-_LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?", re.IGNORECASE)
+_LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?", re.IGNORECASE | re.ASCII)
 # RFC 3986 pchar, less the quotes; a per cent sign only as part of an escape.
 _PATH = re.compile(r"(?:[A-Za-z0-9\-._~!$&()*+;=:@/]|%[0-9A-Fa-f]{2})+")
 _FILE = re.compile(r"[A-Za-z0-9._/-]+")
@@ -143,11 +143,20 @@ def hostname(text: str) -> str:
     if not text:
         return ""
     try:
-        return str(ipaddress.ip_address(text.strip("[]") if text.startswith("[") else text))
+        if text.startswith("[") and text.endswith("]"):
+            return str(ipaddress.IPv6Address(_unscoped(text[1:-1])))
+        return str(ipaddress.ip_address(_unscoped(text)))
     except ValueError:
         if _is_host(text) and not re.fullmatch(r"[0-9.]+", text):
             return text
     raise ValueError(f"{shown(text)} is neither a host name nor an IP address", "use a name, IPv4 or IPv6 address")
+
+
+def _unscoped(text: str) -> str:
+    """An address as it is; ipaddress takes any text at all behind a per cent sign, for the name of an interface."""
+    if "%" in text:
+        raise ValueError("has a scope")
+    return text
 
 
 def _is_host(text: str) -> bool:

@@ -4,6 +4,7 @@ Every parameter is one row of PARAMETERS; parser, errors and documentation come 
 """
 
 import difflib
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -57,6 +58,13 @@ RESTRICTING = frozenset((
     "users", "usersSecret", "usersPassEncrypted", "httpsOnly", "denyHttp", "allowedMethods", "deniedMethods",
     "verifyClientSsl", "servicePathExclude", "serviceHeader", "userAgent", "reqMode", "srcPort", "srcHttpsPort",
 ))
+_RESTRICTING = frozenset(name.lower() for name in RESTRICTING)
+MAX_PARAMETERS = 1000  # each unknown one is compared with the known ones, and shown
+
+
+def restricts(name: str) -> bool:
+    """Whether the predecessor took this for one of RESTRICTING: in any case, and with an index behind it."""
+    return re.sub(r"\.[0-9]+$", "", name).lower() in _RESTRICTING
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,13 +152,15 @@ def parse_removal(given: Mapping[str, Sequence[str]], strict: bool = False) -> R
     distribute = _boolean(once, _DISTRIBUTE, faults)
     _take(_by_name("serviceName"), grammar.name, once.get("serviceName", ""), values, faults)
     # Whatever narrows a route means nothing to its removal.
-    warnings = _unknown({n: t for n, t in once.items() if n not in RESTRICTING}, strict, faults)
+    warnings = _unknown({n: t for n, t in once.items() if not restricts(n)}, strict, faults)
     if faults:
         raise InvalidRequest(tuple(faults))
     return Removal(values["service"], warnings, distribute)
 
 
 def _once(given: Mapping[str, Sequence[str]], faults: list[Fault]) -> dict[str, str]:
+    if len(given) > MAX_PARAMETERS:
+        raise InvalidRequest((Fault("request", f"has {len(given)} parameters", f"give at most {MAX_PARAMETERS}"),))
     for name, texts in given.items():
         if len(texts) > 1 and name in KNOWN:
             faults.append(Fault(name, f"is given {len(texts)} times", "give it once, a list separated by commas"))
@@ -185,7 +195,7 @@ def _unknown(once: Mapping[str, str], strict: bool, faults: list[Fault]) -> tupl
             continue
         near = difflib.get_close_matches(name[:64], KNOWN, n=1)
         hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(KNOWN)}"
-        if name in RESTRICTING:
+        if restricts(name):
             faults.append(Fault(name, "is not supported",
                                 "without it the service would be open to more than was asked for: leave it out "
                                 "only if that is what you want"))
