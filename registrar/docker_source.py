@@ -18,7 +18,7 @@ from registrar.outside import EngineUnavailable, Happening, Unreadable
 
 T = TypeVar("T")
 
-TIMEOUT_S = 10
+TIMEOUT_S = 5
 DEFAULT_SOCKET = "/var/run/docker.sock"
 REGISTRATORS_SOCKET = "/tmp/docker.sock"  # where Registrator's users mount it
 
@@ -27,6 +27,10 @@ FILTERS = {
     "type": ["container", "network"],
     "event": ["start", "die", "rename", "destroy", "connect", "disconnect"],
 }
+
+
+class _Silent(EngineUnavailable):
+    """The engine took the question and gave no answer in time."""
 
 
 class DockerSource:
@@ -57,6 +61,10 @@ class DockerSource:
             raise Unreadable(container_id, _short(fault)) from None
         except ValueError as fault:
             raise Unreadable(container_id, str(fault)) from None
+        except _Silent:
+            # A container whose start or stop hangs is locked inside the engine. It must not hold up the others.
+            self._ask(lambda client: client.ping())
+            raise Unreadable(container_id, "no answer in time") from None
 
     def hints(self, connected: Callable[[], None]) -> Iterator[Happening]:
         """The containers that something happened to, without end.
@@ -66,10 +74,10 @@ class DockerSource:
         """
         try:
             self._stream = self._ask(lambda client: client.events(decode=True, filters=FILTERS))
+            # The SDK looks at the status only when it reads the first event, which may be hours from now.
+            self._stream._response.raise_for_status()
             connected()
             for event in self._stream:
-                if "Type" not in event:
-                    raise EngineUnavailable(f"the event stream is refused: {str(event)[:200]}")
                 if happening := _happening(event):
                     yield happening
         except (OSError, ValueError, requests.RequestException, urllib3.exceptions.HTTPError) as fault:
@@ -114,6 +122,9 @@ class DockerSource:
             return question(self._client)
         except APIError:
             raise
+        except requests.ReadTimeout:
+            self.close()
+            raise _Silent("the Docker engine does not answer: no answer in time") from None
         except (DockerException, requests.RequestException, OSError, ValueError) as fault:
             self.close()
             raise EngineUnavailable(f"the Docker engine does not answer: {_cause(fault)}") from None
@@ -128,7 +139,7 @@ class DockerSource:
 
 def _happening(event: Mapping[str, Any]) -> Happening | None:
     actor = event.get("Actor") or {}
-    if event["Type"] == "network":
+    if event.get("Type") == "network":
         container = (actor.get("Attributes") or {}).get("container")
         return Happening(str(container), network=True) if container else None
     return Happening(str(actor["ID"])) if actor.get("ID") else None
@@ -143,9 +154,8 @@ def _cause(fault: Exception) -> str:
     """A short cause: the SDK wraps a refused connection four exceptions deep."""
     text = repr(fault)
     for sign, meaning in (("FileNotFound", "no such socket"), ("Permission", "permission denied"),
-                          ("refused", "connection refused"), ("timed out", "no answer in time"),
-                          ("Timeout", "no answer in time"), ("RemoteDisconnected", "connection closed"),
-                          ("reset", "connection reset")):
+                          ("refused", "connection refused"), ("Timeout", "no connection in time"),
+                          ("RemoteDisconnected", "connection closed"), ("reset", "connection reset")):
         if sign in text:
             return meaning
     return f"{type(fault).__name__}: {str(fault)[:200]}"

@@ -4,6 +4,7 @@ A hint decides nothing; it says where to look. Lost, doubled or late hints do no
 """
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
@@ -13,6 +14,7 @@ from registrar.metrics import Metrics
 from registrar.outside import EngineUnavailable, Happening
 
 MAX_PAUSE_S = 2.0
+STEADY_AFTER_S = 10.0  # a stream that lasted so long was a good one
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,7 @@ class Reader(threading.Thread):
     def __init__(self, source: EventSource, hints: Hints, journal: Journal, metrics: Metrics) -> None:
         super().__init__(name="events", daemon=True)
         self._source, self._hints, self._journal, self._metrics = source, hints, journal, metrics
-        self._pause_s = 0.0
+        self._pause_s, self._since = 0.05, time.monotonic()
 
     def run(self) -> None:
         pause = threading.Event()
@@ -79,7 +81,8 @@ class Reader(threading.Thread):
                     self._hints.touch(happening)
             except EngineUnavailable as fault:
                 self._journal.trouble("events", str(fault))
-            self._pause_s = min(MAX_PAUSE_S, 2 * self._pause_s or 0.05)
+            lasted = time.monotonic() - self._since
+            self._pause_s = 0.05 if lasted > STEADY_AFTER_S else min(MAX_PAUSE_S, 2 * self._pause_s)
             pause.wait(self._pause_s)
 
     def reconnect(self) -> None:
@@ -87,7 +90,7 @@ class Reader(threading.Thread):
         self._source.interrupt()
 
     def _connected(self) -> None:
-        self._pause_s = 0.0
+        self._since = time.monotonic()
         self._journal.over("events")
         # Only what is listed after the subscription is complete.
         self._hints.touch_everything()

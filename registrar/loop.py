@@ -8,8 +8,9 @@ from catalog.errors import CatalogError
 from registrar.hints import Hint, Hints, Reader
 from registrar.journal import Journal
 from registrar.metrics import Metrics
+from registrar.outcome import Outcome
 from registrar.outside import EngineUnavailable
-from registrar.reconcile import Outcome, Reconciler
+from registrar.reconcile import Reconciler
 
 FIRST_LOOK_AFTER_S = 2.0  # where the event stream cannot be opened
 MAX_PAUSE_S = 2.0
@@ -21,13 +22,14 @@ NAMED_IDS = 5
 class Status:
     """What the loop last did, for /health and /ready. Written by the loop, read by others."""
 
-    began: float = field(default_factory=time.monotonic)
+    interval_s: float
     last_turn: float = field(default_factory=time.monotonic)
     passes: int = 0
 
     @property
     def alive(self) -> bool:
-        return time.monotonic() - self.last_turn < STUCK_AFTER_S
+        """Whether the loop turns; without events it rests for an interval."""
+        return time.monotonic() - self.last_turn < self.interval_s + STUCK_AFTER_S
 
 
 class Loop(threading.Thread):
@@ -39,7 +41,7 @@ class Loop(threading.Thread):
         self._reconciler, self._hints, self._reader = reconciler, hints, reader
         self._interval_s, self._stop_event = interval_s, stop
         self._journal, self._metrics = journal, metrics
-        self.status = Status()
+        self.status = Status(interval_s)
 
     def run(self) -> None:
         self._reader.start()

@@ -5,45 +5,22 @@ last full pass saw; it goes through the same functions. Only the loop's thread m
 """
 
 from collections.abc import Callable, Mapping, Set
-from dataclasses import dataclass
 from functools import partial
 
 from catalog.errors import CatalogDenied, CatalogError, CatalogUnavailable
 from catalog.model import META_CONTAINER, AgentService
 from registrar.container import Container
 from registrar.endpoints import Node
-from registrar.metadata import Fault
 from registrar.naming import node_id_from
+from registrar.outcome import Draft, Outcome
 from registrar.outside import Agent, Engine, EngineUnavailable, Unreadable
-from registrar.plan import Plan, owned, plan, settle
+from registrar.plan import owned, plan, settle
 from registrar.registration import Registration
 from registrar.retries import Retries
-from registrar.services import Offer, Skip, services_of
+from registrar.services import Offer, services_of
 from registrar.settings import Settings
 
 SECOND_LOOK_AFTER_S = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Draft:
-    """What a pass found out, before anything is written."""
-
-    plan: Plan
-    registrations: tuple[Registration, ...] = ()
-    skips: tuple[Skip, ...] = ()
-    faults: tuple[Fault, ...] = ()
-    doubts: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What came of a pass. `failed` are the writes that Consul did not take, with its reason."""
-
-    draft: Draft
-    registered: tuple[str, ...]
-    deregistered: tuple[str, ...]
-    failed: tuple[tuple[str, str], ...]
-    owned: int
 
 
 class Reconciler:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from registrar.reconcile import Draft
+from registrar.outcome import Draft
 from registrar.registration import Registration
 
 

@@ -1,0 +1,30 @@
+"""What a pass found out, and what came of it: the values between loop, log, metrics and reports. Pure."""
+
+from dataclasses import dataclass
+
+from registrar.metadata import Fault
+from registrar.plan import Plan
+from registrar.registration import Registration
+from registrar.services import Skip
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What a pass found out, before anything is written."""
+
+    plan: Plan
+    registrations: tuple[Registration, ...] = ()
+    skips: tuple[Skip, ...] = ()
+    faults: tuple[Fault, ...] = ()
+    doubts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a pass. `failed` are the writes that Consul did not take, with its reason."""
+
+    draft: Draft
+    registered: tuple[str, ...]
+    deregistered: tuple[str, ...]
+    failed: tuple[tuple[str, str], ...]
+    owned: int

@@ -1,0 +1,74 @@
+"""A unix socket before the Docker engine's own, which can be cut, and whose event streams can be muted."""
+
+import contextlib
+import socket
+import threading
+
+ENGINE = "/var/run/docker.sock"
+
+
+class SocketRelay:
+    """`with SocketRelay(path) as relay:` passes everything on, until it is told otherwise."""
+
+    def __init__(self, path):
+        self._path, self._ends, self._streams, self._muted = path, [], set(), False
+
+    def __enter__(self):
+        self._path.unlink(missing_ok=True)
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(str(self._path))
+        self._listener.listen(50)
+        self._start(self._serve)
+        return self
+
+    def __exit__(self, *_):
+        self.cut()
+
+    def mute_streams(self):
+        """Event streams stay open and say nothing from now on."""
+        self._muted = True
+
+    def cut(self):
+        """The socket goes away, and every connection with it."""
+        self._path.unlink(missing_ok=True)
+        for end in [self._listener, *self._ends]:
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+            end.close()
+        self._ends = []
+
+    def _serve(self):
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            engine = socket.socket(socket.AF_UNIX)
+            engine.connect(ENGINE)
+            self._ends += [client, engine]
+            self._start(self._copy_up, client, engine)
+            self._start(self._copy_down, engine, client)
+
+    def _copy_up(self, client, engine):
+        with contextlib.suppress(OSError):
+            while data := client.recv(65536):
+                if b"/events" in data:
+                    self._streams.add(engine)
+                engine.sendall(data)
+        self._hang_up(engine)
+
+    def _copy_down(self, engine, client):
+        with contextlib.suppress(OSError):
+            while data := engine.recv(65536):
+                if not (self._muted and engine in self._streams):
+                    client.sendall(data)
+        self._hang_up(client)
+
+    @staticmethod
+    def _hang_up(end):
+        with contextlib.suppress(OSError):
+            end.shutdown(socket.SHUT_RDWR)
+
+    @staticmethod
+    def _start(work, *arguments):
+        threading.Thread(target=work, args=arguments, daemon=True).start()

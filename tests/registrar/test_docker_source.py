@@ -1,0 +1,130 @@
+"""What the engine's failures become: unknown, unknown for one container, or gone. A small HTTP server plays engine."""
+
+import json
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from deploy.local import free_port, loopback_address
+from registrar import docker_source
+from registrar.docker_source import DockerSource
+from registrar.outside import EngineUnavailable, Happening, Unreadable
+from tests.registrar.documents import document
+
+VERSION = {"ApiVersion": "1.41", "MinAPIVersion": "1.12"}
+
+
+class Engine:
+    """Answers by path; a number is a status, None is silence."""
+
+    def __init__(self):
+        self.answers, self.asked = {"/version": VERSION, "/_ping": "OK"}, []
+        engine = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self):
+                self.close_connection = True
+                path = self.path.partition("?")[0].removeprefix("/v1.41")
+                engine.asked.append(path)
+                answer = engine.answers.get(path, 404)
+                if answer is None:
+                    time.sleep(1.5)
+                    return
+                status, body = (answer, {"message": "so it is"}) if isinstance(answer, int) else (200, answer)
+                self.send_response(status)
+                self.send_header("Content-Type", "application/json")
+                if isinstance(body, list):
+                    self.send_header("Transfer-Encoding", "chunked")
+                self.end_headers()
+                if isinstance(body, list):
+                    lines = [json.dumps(item).encode() + b"\n" for item in body]
+                    self.wfile.write(b"".join(b"%x\r\n%b\r\n" % (len(x), x) for x in [*lines, b""]))
+                else:
+                    self.wfile.write(body if isinstance(body, bytes) else json.dumps(body).encode())
+
+            def log_message(self, *args):
+                pass
+
+        host = loopback_address()
+        self._server = ThreadingHTTPServer((host, free_port(host)), Handler)
+        self._server.daemon_threads = True
+        self.environ = {"DOCKER_HOST": f"tcp://{host}:{self._server.server_port}"}
+
+    def __enter__(self):
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_):
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@pytest.fixture
+def engine(monkeypatch):
+    monkeypatch.setattr(docker_source, "TIMEOUT_S", 0.3)
+    with Engine() as running:
+        yield running
+
+
+@pytest.fixture
+def source(engine):
+    made = DockerSource(engine.environ)
+    yield made
+    made.close()
+
+
+def test_a_container_that_is_gone_is_none(engine, source):
+    engine.answers["/containers/x/json"] = 404
+    assert source.inspect("x") is None
+
+
+@pytest.mark.parametrize("answer", [500, 409, 403, {"Id": "x"}, None], ids=str)
+def test_a_container_that_cannot_be_read_is_unknown_by_itself(engine, source, answer):
+    engine.answers["/containers/x/json"] = answer
+    with pytest.raises(Unreadable):
+        source.inspect("x")
+    engine.answers["/containers/y/json"] = document(name="y")
+    assert source.inspect("y").name == "y"
+
+
+def test_an_engine_that_hangs_altogether_is_not_blamed_on_one_container(engine, source):
+    engine.answers["/containers/x/json"] = engine.answers["/_ping"] = None
+    with pytest.raises(EngineUnavailable):
+        source.inspect("x")
+
+
+@pytest.mark.parametrize("answer", [500, 403, None, b"<html>"], ids=str)
+def test_a_listing_that_fails_is_never_an_empty_one(engine, source, answer):
+    engine.answers["/containers/json"] = answer
+    with pytest.raises(EngineUnavailable):
+        source.running(())
+
+
+def test_an_image_that_may_not_be_asked_for_costs_only_its_name(engine, source):
+    engine.answers["/containers/x/json"] = document(name="x", image="sha256:" + "ab" * 32)
+    engine.answers["/images/sha256:" + "ab" * 32 + "/json"] = 403
+    assert source.inspect("x").image_tags == ()
+
+
+def test_events_name_containers_and_the_end_of_the_stream_is_said(engine, source):
+    events = [{"Type": "container", "Action": "start", "Actor": {"ID": "a", "Attributes": {"name": "x"}}},
+              {"Type": "network", "Action": "connect", "Actor": {"ID": "n", "Attributes": {"container": "b"}}},
+              {"Type": "network", "Action": "destroy", "Actor": {"ID": "n", "Attributes": {}}}]
+    engine.answers["/events"] = events
+    connected = []
+    stream = source.hints(lambda: connected.append(1))
+    assert [next(stream), next(stream)] == [Happening("a"), Happening("b", network=True)] and connected
+    with pytest.raises(EngineUnavailable, match="ended"):
+        next(stream)
+
+
+def test_a_refused_stream_is_no_stream(engine, source):
+    engine.answers["/events"] = 403
+    connected = []
+    with pytest.raises(EngineUnavailable):
+        list(source.hints(lambda: connected.append(1)))
+    assert not connected

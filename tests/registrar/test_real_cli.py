@@ -1,0 +1,93 @@
+"""The command itself: exit statuses, --once, --dry-run, the status page."""
+
+import secrets
+import subprocess
+import sys
+
+import pytest
+
+from deploy.local import ROOT, Container, RegistrarProcess, child_environment, free_port
+
+
+def registrar(*words, env=None):
+    done = subprocess.run([sys.executable, "-m", "registrar", *words], capture_output=True, text=True, timeout=60,
+                          cwd=ROOT, env=child_environment(env))
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.mark.parametrize("words", [[], ["-ip"], ["-nonsense", "consul://"], ["-tags", "{{x}}", "consul://"]])
+def test_a_usage_error_exits_2_with_one_line_for_each_fault_and_nothing_on_stdout(words):
+    status, out, err = registrar(*words)
+    assert status == 2 and not out and err.startswith("registrar: ") and "Traceback" not in err
+
+
+def test_help_and_version_exit_0():
+    assert registrar("--help")[0] == 0 and "--node-id" in registrar("-help")[1]
+    assert registrar("--version")[1].startswith("registrar ")
+
+
+def test_without_a_default_route_an_address_has_to_be_given():
+    # A network namespace of its own has loopback only.
+    done = subprocess.run(["unshare", "-n", sys.executable, "-m", "registrar", "consul://"], capture_output=True,
+                          text=True, timeout=30, cwd=ROOT, env=child_environment())
+    assert done.returncode == 2 and "Give -ip" in done.stderr
+
+
+def test_an_address_given_by_hand_is_taken_with_a_warning_if_it_is_loopback(consul, engine):
+    _, _, err = registrar("-ip", "127.0.0.1", "--once", "--only-label", "none=such", f"consul://{consul.address}")
+    assert "level=WARNING" in err and "loopback" in err
+
+
+def test_once_exits_1_when_consul_is_away_after_the_retries_asked_for(engine):
+    nowhere = f"consul://127.0.0.1:{free_port()}"
+    status, _, err = registrar("-ip", "10.0.0.5", "--once", "-retry-attempts", "2", "-retry-interval", "50", nowhere)
+    assert status == 1 and err.count("event=pass-failed") == 3
+
+
+def test_a_dry_run_prints_the_plan_and_writes_nothing(consul, go_demo_image):
+    label = {"portbook.test": secrets.token_hex(6)}
+    only = "=".join(*label.items())
+    words = ("--node-id", "n1", "-ip", "10.0.0.5", "--only-label", only, f"consul://{consul.address}")
+    stale = {"registrar-owner": "n1", "registrar-container": "f" * 64}
+    consul.register("old", "10.0.0.5", 1, id="n1:old:1", meta=stale)
+    with Container(labels=label, env={"SERVICE_NAME": "web", "SERVICE_TAGS": "a"}, exposed=["9999"]) as web:
+        status, out, _ = registrar("--dry-run", *words)
+        assert status == 0 and set(consul.services()) == {"old"}
+        assert f"register   n1:{web.name}:8080 name=web address=10.0.0.5:{web.port()} tags=a" in out
+        assert "remove     n1:old:1" in out
+        assert f"skip       {web.name} 9999/tcp: exposed but not published" in out
+        assert registrar("--once", *words)[0] == 0
+        assert set(consul.services()) == {"web"}
+        status, out, _ = registrar("--dry-run", *words)
+        assert f"unchanged  n1:{web.name}:8080" in out and "0 to register, 0 to remove" in out
+
+
+def test_settings_come_from_the_environment_too(consul, go_demo_image):
+    label = {"portbook.test": secrets.token_hex(6)}
+    env = {"REGISTRAR_IP": "10.0.0.6", "REGISTRAR_NODE_ID": "envy", "REGISTRAR_ONCE": "true",
+           "REGISTRAR_ONLY_LABEL": "=".join(*label.items()), "CONSUL_HTTP_ADDR": consul.address}
+    with Container(labels=label, env={"SERVICE_NAME": "web"}):
+        status, _, err = registrar("consul://", env=env)
+        assert status == 0, err
+    assert [(i["ServiceAddress"], i["ServiceID"][:5]) for i in consul.instances("web")] == [("10.0.0.6", "envy:")]
+
+
+def test_the_status_page(consul, engine):
+    flags = ("--only-label", "none=such")
+    with RegistrarProcess(consul.address, "n1", "10.0.0.5", *flags, http=True).wait_ready() as process:
+        assert process.get("/health").json() == {"status": "ok"}
+        assert process.get("/ready").json() == {"status": "ready", "reasons": {}}
+        text = process.get("/metrics").body
+        for name in ("registrar_passes_total", "registrar_wanted_services", "registrar_last_contact_timestamp_seconds"):
+            assert name in text
+        assert process.get("/nothing").status == 404
+        taken = RegistrarProcess(consul.address, "n2", "10.0.0.5", *flags, "--http", process.http)
+        with taken:
+            assert taken.wait(10) == 1 and process.http in taken.output()
+
+
+def test_an_interrupt_ends_it_too(consul, engine):
+    with RegistrarProcess(consul.address, "n1", "10.0.0.5", "--only-label", "none=such", http=True) as process:
+        process.wait_ready()
+        process.signal(2)
+        assert process.wait(2) == 0

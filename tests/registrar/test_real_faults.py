@@ -1,0 +1,218 @@
+"""Consul and Docker failing in every way, the registrar beside them: afterwards the catalog is right again."""
+
+import secrets
+import signal
+import time
+
+import pytest
+
+from deploy.local import ConsulServer, Container, RegistrarProcess, free_port, loopback_address, wait_until
+from tests.registrar.consul_proxy import ConsulProxy
+from tests.registrar.socket_relay import SocketRelay
+
+pytestmark = pytest.mark.usefixtures("go_demo_image")
+WEB = {"SERVICE_NAME": "web"}
+
+
+@pytest.fixture
+def label():
+    """A label that keeps the registrars of parallel tests apart."""
+    return {"portbook.test": secrets.token_hex(6)}
+
+
+def start(consul, label, *flags, **more):
+    key, value = next(iter(label.items()))
+    return RegistrarProcess(getattr(consul, "address", consul), "n1", "127.7.7.7", "--only-label", f"{key}={value}",
+                            *flags, http=True, **more)
+
+
+def ports(consul, service="web"):
+    return sorted(i["ServicePort"] for i in consul.instances(service))
+
+
+def unready(registrar):
+    reply = registrar.get("/ready")
+    return reply.status == 503 and reply.json()["reasons"]
+
+
+def test_consul_away_at_start_and_later_is_survived_and_ready_says_so(label):
+    host = loopback_address()
+    port = free_port(host)
+    with Container(labels=label, env=WEB) as web, start(f"{host}:{port}", label) as registrar:
+        assert "consul" in wait_until(lambda: unready(registrar), 10)
+        assert registrar.get("/health").status == 200
+        time.sleep(1)
+        with ConsulServer(host=host, port=port) as consul:
+            wait_until(lambda: ports(consul) == [web.port()], 4)
+            registrar.wait_ready(5)
+            consul.kill()
+            web.restart()
+            with Container(labels=label, env=WEB) as other:
+                assert "consul" in wait_until(lambda: unready(registrar), 10)
+                # A dev server remembers nothing: all of it comes back, with what happened meanwhile.
+                consul.restart(keep_data=False)
+                wait_until(lambda: ports(consul) == sorted([web.port(), other.port()]), 4)
+        lines = registrar.output().splitlines()
+        assert sum("event=trouble " in line and "what=consul" in line for line in lines) <= 4
+        assert any("event=trouble-over" in line and "what=consul" in line for line in lines)
+
+
+def test_a_consul_that_lost_its_data_between_two_passes_is_filled_again_at_the_next_one(label, consul):
+    with start(consul, label, "--reconcile-interval", "1").wait_ready(), Container(labels=label, env=WEB) as web:
+        wait_until(lambda: ports(consul) == [web.port()], 5)
+        consul.restart(keep_data=False)
+        wait_until(lambda: ports(consul) == [web.port()], 4)
+
+
+def test_a_consul_that_kept_its_data_is_not_written_to(label, durable_consul):
+    with ConsulProxy(durable_consul.address) as proxy, \
+            start(proxy.address, label, "--reconcile-interval", "0.5").wait_ready(), \
+            Container(labels=label, env=WEB) as web:
+        wait_until(lambda: ports(durable_consul) == [web.port()], 5)
+        writes = proxy.writes()
+        durable_consul.restart()
+        wait_until(lambda: ports(durable_consul) == [web.port()], 10)
+        time.sleep(1.5)
+        assert proxy.writes() == writes
+
+
+def test_an_unchanged_world_causes_no_write_whatever_the_interval(label, consul):
+    with Container(labels=label, env=WEB | {"SERVICE_CHECK_TCP": "1", "SERVICE_TAGS": "b,a"}) as web, \
+            ConsulProxy(consul.address) as proxy, \
+            start(proxy.address, label, "--reconcile-interval", "0.2", "-resync", "1").wait_ready() as registrar:
+        wait_until(lambda: ports(consul) == [web.port()], 5)
+        assert len(proxy.writes()) == 1
+        index = consul.instances("web")[0]["ModifyIndex"]
+        reads = len(proxy.requests)
+        wait_until(lambda: len(proxy.requests) > reads + 8, 10)
+        assert len(proxy.writes()) == 1
+        assert consul.instances("web")[0]["ModifyIndex"] == index
+        assert registrar.output().count("event=pass ") == 1
+
+
+SPOILT = {
+    "answers 500": lambda method, path: (500, "rpc error: No cluster leader"),
+    "answers 429": lambda method, path: (429, "Your IP is issuing too many requests"),
+    "answers garbage": lambda method, path: (200, "<html>not json"),
+    "is slow": lambda method, path: 0.5,
+}
+
+
+@pytest.mark.parametrize("spoil", SPOILT.values(), ids=SPOILT)
+def test_a_consul_in_trouble_deregisters_nothing_and_is_caught_up_with(label, consul, spoil):
+    with ConsulProxy(consul.address) as proxy, Container(labels=label, env=WEB) as web, \
+            start(proxy.address, label, "--reconcile-interval", "0.5").wait_ready():
+        wait_until(lambda: ports(consul) == [web.port()], 5)
+        proxy.spoil = spoil
+        with Container(labels=label, env=WEB) as other:
+            time.sleep(1.2)
+            assert web.port() in ports(consul)
+            proxy.spoil = lambda method, path: None
+            wait_until(lambda: ports(consul) == sorted([web.port(), other.port()]), 4)
+        wait_until(lambda: ports(consul) == [web.port()], 4)
+
+
+def test_one_service_that_consul_refuses_does_not_hold_up_another_and_is_retried(label, consul):
+    with ConsulProxy(consul.address) as proxy, start(proxy.address, label).wait_ready() as registrar:
+        refused = []
+
+        def spoil(method, path):
+            if path.startswith("/v1/agent/service/register") and len(refused) < 3:
+                refused.append(path)
+                return (400, "Invalid service")
+            return None
+
+        proxy.spoil = spoil
+        with Container(labels=label, env=WEB) as web:
+            wait_until(lambda: refused, 5)
+            assert any(what.startswith("write n1:") for what in wait_until(lambda: unready(registrar), 5))
+            wait_until(lambda: ports(consul) == [web.port()], 10)
+            registrar.wait_ready(5)
+            assert len(refused) == 3
+
+
+def test_a_token_that_is_refused_or_emptied_changes_nothing_and_a_rotated_file_is_read_again(label, tmp_path):
+    config = {"acl": {"enabled": True, "default_policy": "deny", "tokens": {"master": "root", "agent_master": "am"}}}
+    with ConsulServer(config=config, token="root") as consul:
+        narrow_rules = 'node_prefix "" { policy = "read" } agent_prefix "" { policy = "read" }'
+        rules = narrow_rules + ' service_prefix "" { policy = "write" }'
+        wait_until(lambda: consul.request("PUT", "/v1/acl/policy", {"Name": "r", "Rules": rules}).status == 200, 10)
+        consul.put("/v1/acl/policy", {"Name": "narrow", "Rules": narrow_rules})
+
+        def token(policy):
+            reply = consul.request("PUT", "/v1/acl/token", {"Policies": [{"Name": policy}]})
+            return reply.json()["SecretID"]
+
+        good, narrow = token("r"), token("narrow")
+        file = tmp_path / "token"
+        file.write_text(good)
+        env = {"CONSUL_HTTP_TOKEN_FILE": str(file)}
+        with start(consul, label, "--reconcile-interval", "0.5", env=env) as registrar, \
+                Container(labels=label, env=WEB) as web:
+            wait_until(lambda: ports(consul) == [web.port()], 10)
+            index = consul.instances("web")[0]["ModifyIndex"]
+            for bad in (narrow, secrets.token_hex(8)):
+                file.write_text(bad)  # the narrow one makes Consul answer 200 and {}
+                wait_until(lambda: unready(registrar), 10)
+                time.sleep(0.6)
+                assert ports(consul) == [web.port()]
+                file.write_text(good)
+                registrar.wait_ready(10)
+            assert consul.instances("web")[0]["ModifyIndex"] == index
+            assert not any(secret in registrar.output() for secret in (good, narrow))
+
+
+def test_many_containers_started_and_removed_in_a_burst_while_it_starts(label, consul):
+    burst = [Container(labels=label, env=WEB) for _ in range(10)]
+    for one in burst:
+        one._waits = False
+    try:
+        for one in burst[:3]:
+            one.start()
+        with start(consul, label, "--reconcile-interval", "60") as registrar:
+            for one in burst[3:]:
+                one.start()
+            for one in burst[::2]:
+                one.remove()
+            registrar.wait_ready()
+            wait_until(lambda: ports(consul) == sorted(one.port() for one in burst[1::2]), 5)
+            for one in burst:
+                one.remove()
+            wait_until(lambda: ports(consul) == [], 5)
+    finally:
+        for one in burst:
+            one.close()
+
+
+def test_an_engine_that_cannot_be_reached_is_waited_for_and_keeps_what_is_registered(label, consul, tmp_path):
+    """The engine's socket comes late, goes away and comes back: a relay stands before it, as others use the engine."""
+    relay = tmp_path / "docker.sock"
+    env = {"DOCKER_HOST": f"unix://{relay}"}
+    with start(consul, label, "--reconcile-interval", "1", env=env) as registrar, \
+            Container(labels=label, env=WEB) as web:
+        reasons = wait_until(lambda: (r := unready(registrar)) and "docker" in r and r, 10)
+        assert "no such socket" in reasons["docker"]
+        with SocketRelay(relay) as first:
+            wait_until(lambda: ports(consul) == [web.port()], 6)
+            registrar.wait_ready(5)
+            first.cut()
+            wait_until(lambda: unready(registrar), 5)
+            time.sleep(1.2)
+            assert ports(consul) == [web.port()]
+            web.restart()
+        with SocketRelay(relay) as second:
+            wait_until(lambda: ports(consul) == [web.port()], 6)
+            # A stream that hangs says nothing, and nothing says that it hangs: the next pass notices what happened.
+            second.mute_streams()
+            web.restart()
+            wait_until(lambda: ports(consul) == [web.port()], 6)
+
+
+def test_a_frozen_consul_does_not_keep_it_from_ending_at_once(label, consul):
+    with start(consul, label, "--reconcile-interval", "0.3").wait_ready() as registrar:
+        consul.freeze()
+        time.sleep(0.8)
+        began = time.monotonic()
+        registrar.signal(signal.SIGTERM)
+        assert registrar.wait(5) == 0 and time.monotonic() - began < 1
+        consul.thaw()
