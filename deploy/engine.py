@@ -16,6 +16,7 @@ import fcntl
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -71,6 +72,8 @@ def stop() -> str:
 
 def answers() -> bool:
     """Whether the engine that DOCKER_HOST or the default socket names answers."""
+    if not os.environ.get("DOCKER_HOST") and not _listens("/var/run/docker.sock"):
+        return False  # the library would leave its socket unclosed
     try:
         client = docker.from_env(timeout=5)
     except (DockerException, RequestException):
@@ -81,6 +84,11 @@ def answers() -> bool:
         return False
     finally:
         client.close()
+
+
+def _listens(path: str) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        return probe.connect_ex(path) == 0
 
 
 # --- who uses it ---------------------------------------------------------------------------------------------------

@@ -240,6 +240,21 @@ def test_kill_9_around_the_commit_leaves_old_or_new(
         assert path == f"/{expected}", "record and the keys of 2016 agree"
 
 
+@pytest.mark.parametrize("wiped", [False, True])
+def test_kill_9_after_the_change_is_applied_leaves_the_new(consul: ConsulServer, a: Origin, wiped: bool) -> None:
+    add(consul, "x", a)
+    with ProxyProcess(consul.address) as proxy, ThreadPoolExecutor(1) as pool:
+        proxy.api("reconfigure", serviceName="x", servicePath="/old")
+        pending = pool.submit(proxy.api, "reconfigure", serviceName="x", servicePath="/new")
+        wait_until(lambda: proxy.get("/new").status == 200, 10, "HAProxy serves the change")
+        proxy.kill9()
+        pending.result(10)  # answered or not: both are the truth
+        if wiped:
+            proxy.wipe()
+        proxy.start().wait_ready()
+        assert (proxy.instances("/old"), proxy.instances("/new")) == (set(), {"a"})
+
+
 def test_kill_9_after_the_answer_loses_nothing(consul: ConsulServer, a: Origin) -> None:
     with ProxyProcess(consul.address) as proxy:
         add(consul, "x", a)
