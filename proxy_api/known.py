@@ -62,8 +62,8 @@ class Known:
         self.fault = str(fault)
 
     def read(self, served: Mapping[str, Release]) -> bool:
-        """Read what may have moved; whether anything was. `served` is what to give back to a Consul that lost it."""
-        before = len(self._moved)
+        """Read what may have moved; whether anything did. `served` is what to give back to a Consul that lost it."""
+        before = self.records, self.catalog and dict(self.catalog)
         try:
             if "records" in self._moved:
                 self._moved.discard("records")
@@ -77,7 +77,7 @@ class Known:
             if self.fault and served:
                 log.info("event=consul-answers")
             self.fault = ""
-        return before > 0
+        return (self.records, self.catalog) != before
 
     def make(self, spec: RouteSpec, previous: Release | None) -> Release:
         """A release of what the catalog has now. Raises ProxyError and CatalogError."""
