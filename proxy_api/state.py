@@ -6,7 +6,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from proxy_api import custom
+from proxy_api import custom, grammar
 from proxy_api.errors import InvalidTemplate
 from proxy_api.follow import Catalog, Effective, effective
 from proxy_api.release import Member, Release
@@ -117,10 +117,15 @@ def _service(release: Release, shared_binds: Sequence[str]) -> Service:
 def server_of(member: Member) -> Server | None:
     """The server line of an instance, named `<Node>_<number>_<Port>` as in 2016; None where its address is none."""
     i = member.instance
-    if not 1 <= i.port <= 65535 or not re.fullmatch(r"[A-Za-z0-9.:_-]{1,253}", i.address):
+    try:
+        # HAProxy's check ends without a word at some names that are none (`a..b`); the grammar is stricter than it.
+        address = "" if i.address.startswith("[") else grammar.hostname(i.address.removesuffix("."))
+    except ValueError:
+        return None
+    if not address or not 1 <= i.port <= 65535:
         return None
     node = re.sub(r"[^A-Za-z0-9.:_-]", "_", i.node)[:100] or "node"
-    return Server(f"{node}_{member.number}_{i.port}", i.address, i.port, _is_name(i.address))
+    return Server(f"{node}_{member.number}_{i.port}", address, i.port, _is_name(address))
 
 
 def _is_name(address: str) -> bool:
