@@ -1,0 +1,121 @@
+"""The tables of docs/proxy-api.md, written from the rows that the program itself is made of.
+
+python -m deploy.docs            writes them anew between their markers
+python -m deploy.docs --check    exits with 1 when they are not current
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterable, Sequence
+
+from deploy.process import ROOT
+from proxy_api import consul_template, errors
+from proxy_api.consul_template.functions import FUNCTION_NAMES
+from proxy_api.route import LEGACY_KEYS, PARAMETERS, RESTRICTING
+from proxy_api.settings import SETTINGS
+
+DOCUMENT = ROOT / "docs" / "proxy-api.md"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Write, or check; the exit code."""
+    text = DOCUMENT.read_text(encoding="utf-8")
+    current = filled(text)
+    if arguments == ["--check"]:
+        if current != text:
+            print(f"{DOCUMENT.relative_to(ROOT)} is not current; run: python -m deploy.docs", file=sys.stderr)
+        return int(current != text)
+    if arguments:
+        print(__doc__, file=sys.stderr)
+        return 2
+    if current != text:
+        DOCUMENT.write_text(current, encoding="utf-8")
+    return 0
+
+
+def filled(text: str) -> str:
+    """The text with every marked part as it should be. Raises ValueError for a missing or unknown marker."""
+    for name, part in PARTS.items():
+        pattern = re.compile(rf"(<!-- {name}: [^\n]* -->\n).*?(<!-- end -->)", re.S)
+        if not pattern.search(text):
+            raise ValueError(f"{DOCUMENT.name} has no marker for {name!r}")
+        body = part()
+        text = pattern.sub(lambda found, body=body: f"{found[1]}{body}\n{found[2]}", text)  # type: ignore[misc]
+    return text
+
+
+# --- the parts -----------------------------------------------------------------------------------------------------
+
+
+def parameters() -> str:
+    """The request parameters."""
+    return _table(
+        ("Parameter", "Default", "Meaning"), ((_code(p.name), _default(p.default), p.help) for p in PARAMETERS)
+    )
+
+
+def refused() -> str:
+    """The predecessor's parameters that are refused, not ignored."""
+    return ", ".join(_code(name) for name in sorted(RESTRICTING)) + "."
+
+
+def settings() -> str:
+    """The settings."""
+    rows = ((_code(s.name), _code(s.default) if s.default else "", s.help) for s in SETTINGS)
+    return _table(("Variable", "Default", "Meaning"), rows)
+
+
+def statuses() -> str:
+    """The statuses of failed changes, from the exceptions that carry them."""
+    found: dict[int, list[str]] = {}
+    for value in vars(errors).values():
+        if isinstance(value, type) and issubclass(value, errors.ProxyError) and value is not errors.ProxyError:
+            found.setdefault(value.status, []).append(" ".join((value.__doc__ or "").split()))
+    return _table(("Status", "When"), ((str(status), " ".join(texts)) for status, texts in sorted(found.items())))
+
+
+def keys() -> str:
+    """The keys of 2016."""
+    return _table(("Key", "Holds"), ((_code(key), _code(name)) for key, name in LEGACY_KEYS.items()))
+
+
+def functions() -> str:
+    """consul-template's functions that are there."""
+    return ", ".join(_code(name) for name in sorted(FUNCTION_NAMES, key=str.lower)) + "."
+
+
+def fields() -> str:
+    """What a template sees of an instance."""
+    return ", ".join(_code(f".{name}") for name in consul_template.ServiceEntry.__dataclass_fields__) + "."
+
+
+PARTS: dict[str, Callable[[], str]] = {
+    "parameters": parameters,
+    "refused": refused,
+    "settings": settings,
+    "statuses": statuses,
+    "keys": keys,
+    "functions": functions,
+    "fields": fields,
+}
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def _code(text: str) -> str:
+    return f"`{text}`"
+
+
+def _default(value: object) -> str:
+    if isinstance(value, bool):
+        return _code(str(value).lower())
+    return _code(str(value)) if value else ""
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
