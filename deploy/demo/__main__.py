@@ -45,6 +45,7 @@ def _demo(screen: Screen, keep: bool) -> int:
     try:
         return show(screen, keep)
     except KeyboardInterrupt:
+        screen.line()
         screen.bad("interrupted; everything that was started has ended")
         return INTERRUPTED
     except (engine.EngineUnavailable, TimeoutError, RuntimeError, OSError) as fault:

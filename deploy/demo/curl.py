@@ -10,7 +10,7 @@ import urllib.parse
 def main(words: list[str]) -> int:
     """-i, -s, -S, -f, -X METHOD, -H HEADER, -o FILE, -D -, and one URL; exit codes as curl's."""
     headers: dict[str, str] = {"User-Agent": "curl", "Accept": "*/*"}
-    show_head = fail = False
+    show_head = fail = quiet = False
     method, output, url = "GET", "", ""
     rest = iter(words)
     for word in rest:
@@ -27,6 +27,7 @@ def main(words: list[str]) -> int:
             case _ if word.startswith("-"):
                 show_head = show_head or "i" in word
                 fail = fail or "f" in word
+                quiet = quiet or ("s" in word and "S" not in word)
             case _:
                 url = word
     parts = urllib.parse.urlsplit(url if "://" in url else f"http://{url}")
@@ -38,7 +39,8 @@ def main(words: list[str]) -> int:
         answer = connection.getresponse()
         body = answer.read()
     except (OSError, http.client.HTTPException) as fault:
-        print(f"curl: (7) Failed to connect to {host} port {port}: {fault}", file=sys.stderr)
+        if not quiet:
+            print(f"curl: (7) Failed to connect to {host} port {port}: {fault}", file=sys.stderr)
         return 7
     finally:
         connection.close()

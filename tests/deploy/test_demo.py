@@ -39,7 +39,7 @@ CURL = ROOT / "deploy" / "demo" / "curl.py"
 
 def test_every_step_does_what_it_says_and_nothing_is_left(go_demo_image: str, tmp_path: Path) -> None:
     with run(DEMO, log=tmp_path / "log", env={"KEEP": ""}) as demo:
-        assert demo.wait(100) == 0, demo.tail(80)
+        assert demo.wait(90) == 0, demo.tail(80)
     output = demo.output()
     assert re.search(r"^45 steps, each did what it says", output, re.M), demo.tail()
     assert "\x1b" not in output, "colours where there is no terminal"
@@ -57,7 +57,7 @@ def test_ctrl_c_ends_everything(go_demo_image: str, tmp_path: Path) -> None:
 
 def test_what_keep_leaves_running_can_be_used_and_stopped(go_demo_image: str, tmp_path: Path) -> None:
     with run(DEMO, log=tmp_path / "log", env={"KEEP": "1"}) as demo:
-        assert demo.wait(100) == 0, demo.tail(80)
+        assert demo.wait(90) == 0, demo.tail(80)
     after = demo.output().partition("=== Left running")[2]
     name = re.findall(r"^\$ export DEMO=(\S+)", after, re.M)[0]
     try:
@@ -225,6 +225,8 @@ def test_the_stand_in_fails_as_curl_does(tmp_path: Path) -> None:
     refused = _shell(f"{sys.executable} {CURL} -i {gone}/a", tmp_path)
     assert refused.returncode == 7
     assert "Failed to connect" in refused.stderr
+    assert _shell(f"{sys.executable} {CURL} -sf {gone}/a", tmp_path).stderr == ""
+    assert "Failed to connect" in _shell(f"{sys.executable} {CURL} -sS {gone}/a", tmp_path).stderr
 
 
 def _shell(command: str, home: Path) -> subprocess.CompletedProcess[str]:
