@@ -4,6 +4,7 @@ A row is an environment variable, a flag (`--consul-address` for CONSUL_ADDRESS)
 secrets, which beats the variable as it did for the predecessor; a flag beats both.
 """
 
+import ipaddress
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -64,7 +65,8 @@ def _addresses(text: str) -> str:
     try:
         parse_endpoints(text)
     except InvalidAddress as fault:
-        raise ValueError(str(fault).partition(":")[0], str(fault).partition(": ")[2] or "give host:port") from None
+        wrong, _, wanted = str(fault).rpartition(": ")
+        raise ValueError(wrong or wanted, wanted if wrong else "give host:port") from None
     return text
 
 
@@ -102,9 +104,11 @@ def _bind(item: str) -> BindItem:
 
 
 def _stats_port(text: str) -> str:
-    if text:
-        _bind(text)
-    return text
+    item = _bind(text) if text else None
+    if item and (item.options or item.tls):
+        raise ValueError(f"{grammar.shown(text)} has more than an address", "give port or addr:port, as for an item of "
+                                                                            "DEFAULT_PORTS without options and TLS")
+    return text.strip()
 
 
 SETTINGS: tuple[Setting, ...] = (
@@ -112,7 +116,7 @@ SETTINGS: tuple[Setting, ...] = (
             "Consul's HTTP API: host:port or a URL, several separated by commas and tried in turn."),
     Setting("PROXY_INSTANCE_NAME", grammar.name, "docker-flow",
             "First segment of the keys in Consul. Replicas share it; proxies with different names are apart."),
-    Setting("IP", _text, "0.0.0.0", "Address of the API."),
+    Setting("IP", grammar.hostname, "0.0.0.0", "Address of the API."),
     Setting("PORT", grammar.port, "8080", "Port of the API."),
     Setting("DEFAULT_PORTS", _binds, "80,443:ssl",
             "Where requests come in. An item is port or addr:port, may carry bind options, and ends in :ssl for TLS; "
@@ -163,7 +167,10 @@ class Settings:
     @property
     def on_loopback(self) -> bool:
         """Whether the API can be reached from this machine only."""
-        return str(self.values["ip"]).startswith("127.") or self.values["ip"] in ("::1", "localhost")
+        try:
+            return ipaddress.ip_address(self.values["ip"]).is_loopback
+        except ValueError:
+            return bool(self.values["ip"] == "localhost")
 
 
 def from_environ(environ: Mapping[str, str], secrets: Mapping[str, str] | None = None,
