@@ -123,7 +123,9 @@ class Keys:
         folder = f"{self.prefix}{service}/"
         key, index = ((folder + _ROUTE, current.index) if isinstance(current, Stored)
                       else (current.guard_key, current.guard_index))
-        old = [codec.kv_delete(self.swarm(service))] if swarm_value == _SWARM_VALUE else []
+        # Of a service called like a leaf, that key would be the leaf of a service called `service`.
+        left_behind = swarm_value == _SWARM_VALUE and service not in _LEAVES
+        old = [codec.kv_delete(self.swarm(service))] if left_behind else []
         return (codec.kv_check(key, index), *(codec.kv_delete(folder + leaf) for leaf in _LEAVES), *old)
 
     def undo(self, service: str, before: Legacy, now: Stored) -> tuple[Operation, ...]:

@@ -44,7 +44,7 @@ class Custom:
 
     def acl_names(self) -> frozenset[str]:
         """The names of the ACLs among the shared frontend's lines."""
-        return frozenset(words[1] for line in self.frontend if len(words := line.split()) > 1 and words[0] == "acl")
+        return frozenset(words[1] for line in self.frontend if len(words := _words(line)) > 1 and words[0] == "acl")
 
 
 def _lines(text: str) -> Iterable[str]:
@@ -56,13 +56,19 @@ def _lines(text: str) -> Iterable[str]:
             yield line
 
 
+def _words(line: str) -> list[str]:
+    """The words that say what a line is, as HAProxy reads them: quotes and backslashes go, a hash ends the line."""
+    return re.sub(r"[\"'\\]", "", line).partition("#")[0].split() or [""]
+
+
 def parse_inside(text: str) -> tuple[str, ...]:
     """The lines of a text that stands inside a section; raises InvalidTemplate where it begins one."""
     lines = tuple(_lines(text))
     for line in lines:
-        if line.split()[0] in KEYWORDS:
+        words = _words(line)
+        if words[0] in KEYWORDS:
             raise InvalidTemplate(f"the line {line!r} begins a section; this text stands inside frontend services")
-        if line.split()[0] == "acl" and len(line.split()) > 1 and line.split()[1].startswith("pb:"):
+        if words[0] == "acl" and len(words) > 1 and words[1].startswith("pb:"):
             raise InvalidTemplate(f"the line {line!r} uses the prefix pb:, which is reserved")
     return lines
 
@@ -71,7 +77,7 @@ def parse_sections(text: str) -> tuple[Section, ...]:
     """The sections of a text; raises InvalidTemplate for a refused one or a line before the first."""
     sections: list[Section] = []
     for line in _lines(text):
-        words = line.split()
+        words = _words(line)
         if words[0] in _REFUSED:
             raise InvalidTemplate(f"the section {words[0]!r} is refused in a template: {_REFUSED[words[0]]}")
         if words[0] in KEYWORDS:
@@ -95,7 +101,7 @@ def merge(sections: Sequence[Section], shared: Sequence[str]) -> Custom:
     own: list[Section] = []
     warnings: list[str] = []
     for section in sections:
-        binds = [line for line in section.lines if line.split()[0] == "bind"]
+        binds = [line for line in section.lines if _words(line)[0] == "bind"]
         clashing = [b for b in binds if any(_overlap(a, s) for a in _addresses(b) for s in shared)]
         if section.keyword != "frontend" or not clashing:
             if section.keyword == "listen" and clashing:
@@ -103,7 +109,7 @@ def merge(sections: Sequence[Section], shared: Sequence[str]) -> Custom:
                                       "make it a frontend and a backend")
             own.append(section)
             continue
-        rules = [line for line in section.lines if line.split()[0] in _RULES]
+        rules = [line for line in section.lines if _words(line)[0] in _RULES]
         rest = [line for line in section.lines if line not in rules and line not in clashing]
         frontend.extend(rules)
         warnings.append(f"frontend {section.name} binds what the shared frontend binds already: "
@@ -117,11 +123,11 @@ def merge(sections: Sequence[Section], shared: Sequence[str]) -> Custom:
 
 
 def _addresses(bind: str) -> tuple[str, ...]:
-    words = bind.split()
+    words = _words(bind)
     return tuple(words[1].split(",")) if len(words) > 1 else ()
 
 
-_WILDCARD = frozenset(("", "*", "0.0.0.0", "::", "[::]"))
+_WILDCARD = frozenset(("", "*", "0.0.0.0", "::"))
 
 
 def _overlap(one: str, other: str) -> bool:
@@ -135,6 +141,6 @@ def _overlap(one: str, other: str) -> bool:
 
 def _split(text: str) -> tuple[str, tuple[int, int] | None]:
     host, _, ports = text.rpartition(":")
-    host = re.sub(r"^(ipv4|ipv6|ipv4v6)@", "", host)
+    host = re.sub(r"^(ipv4|ipv6|ipv4v6)@", "", host).strip("[]")
     found = re.fullmatch(r"(\d+)(?:-(\d+))?", ports)
     return host, (int(found[1]), int(found[2] or found[1])) if found else None

@@ -69,20 +69,35 @@ def resolve(releases: Mapping[str, Release], catalog: Catalog | None, hold: Iter
     held = frozenset(hold)
     outcomes: dict[str, Effective] = {}
     broken: dict[str, str] = {}
-    services = []
+    services: dict[str, Service] = {}
     acls: dict[str, str] = {}
+    fell_back = set()
     for name in sorted(releases):
         outcomes[name] = effective(releases[name], catalog, name in held)
         try:
-            service = _service(outcomes[name].release, shared_binds)
-            _claim_acls(service, acls)
+            services[name] = _service(outcomes[name].release, shared_binds)
         except InvalidTemplate as fault:
             broken[name] = str(fault)
+            fell_back.add(name)
             if (last := before.get(name)) is not None:
-                services.append(last)
-        else:
-            services.append(service)
-    return Resolution(ProxyState(tuple(services)), outcomes, broken)
+                services[name] = last
+    # Who had an ACL's name before keeps it: a newcomer must not break what is in place.
+    for name in sorted(services, key=lambda n: (n not in fell_back, not _had_acls(services[n], before), n)):
+        try:
+            _claim_acls(services[name], acls)
+        except InvalidTemplate as fault:
+            broken[name] = broken.get(name, str(fault))
+            if (last := before.get(name)) is None:
+                del services[name]
+            else:
+                services[name] = last
+    return Resolution(ProxyState(tuple(services[name] for name in sorted(services))), outcomes, broken)
+
+
+def _had_acls(service: Service, before: ProxyState) -> bool:
+    last = before.get(service.name)
+    names = service.custom.acl_names() if service.custom else frozenset()
+    return last is not None and names <= (last.custom.acl_names() if last.custom else frozenset())
 
 
 def _claim_acls(service: Service, owners: dict[str, str]) -> None:
