@@ -1,0 +1,104 @@
+"""What it takes to get from what runs to what is wanted, and when HAProxy has to judge the text."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from proxy_api.plan import Nothing, Reload, needs_check, plan
+from proxy_api.render import Bind, Rendered, Surroundings, render
+from proxy_api.route import RouteSpec
+from proxy_api.sections import Custom, Section
+from proxy_api.state import ProxyState, Server, Service
+from proxy_api.surroundings import text_environment
+
+AROUND = Surroundings((Bind("*:80"),), "/s", (), "http-keep-alive", 5)
+ENVIRONMENT = text_environment()
+
+
+def service(name: str, *servers: Server, path: str = "/x", **more: object) -> Service:
+    return Service(RouteSpec(name, paths=(path,)), servers, **more)
+
+
+def rendered(*services: Service, around: Surroundings = AROUND) -> Rendered:
+    return render(ProxyState(tuple(sorted(services, key=lambda s: s.name))), around, ENVIRONMENT)
+
+
+ONE, TWO = Server("n_0_80", "10.0.0.1", 80), Server("n_1_80", "10.0.0.2", 80)
+NAMED = Server("n_2_80", "db.internal", 80, resolve=True)
+BEFORE = rendered(service("a", ONE), service("b", TWO))
+TEMPLATE = Custom(("acl x path /x",), (Section("backend", "c-be", ("server s 10.0.0.1:80",)),))
+
+
+def custom(made: Custom) -> Service:
+    return Service(RouteSpec("c", template="t"), custom=made)
+
+
+def test_nothing_where_what_runs_is_what_is_wanted() -> None:
+    again = rendered(service("b", TWO), service("a", ONE))
+    assert plan(BEFORE.config.digest, BEFORE, again) == Nothing()
+    assert plan(BEFORE.config.digest, None, again) == Nothing(), "a restarted API finds its HAProxy as it left it"
+
+
+@pytest.mark.parametrize("running", [None, "", "0123456789abcdef"])
+@pytest.mark.parametrize("before", [BEFORE, None])
+def test_a_reload_where_something_else_runs(running: str | None, before: Rendered | None) -> None:
+    assert plan(running, before, BEFORE) == Reload("HAProxy serves something else than was applied last")
+
+
+def test_a_reload_where_it_is_not_known_what_was_applied() -> None:
+    assert isinstance(plan("0123456789abcdef", None, BEFORE), Reload)
+
+
+# sentence, services wanted, reason, whether HAProxy has to judge it
+CHANGES = (
+    ("a service more", (service("a", ONE), service("b", TWO), service("c", ONE, path="/c")), "c added", True),
+    ("a service less", (service("a", ONE),), "b removed", True),
+    ("a server more", (service("a", ONE, TWO), service("b", TWO)), "a: servers changed from 1 to 2", False),
+    ("a server less", (service("a"), service("b", TWO)), "a: servers changed from 1 to 0", False),
+    ("a server elsewhere", (service("a", replace(ONE, port=81)), service("b", TWO)),
+     "a: servers changed from 1 to 1", False),
+    ("a server with a name, which HAProxy may not like", (service("a", ONE, NAMED), service("b", TWO)),
+     "a: servers changed from 1 to 2", True),
+    ("a template", (service("a", ONE), service("b", TWO), custom(TEMPLATE)), "c added", True),
+    ("two things", (service("a", TWO), service("c", ONE, path="/c")),
+     "c added, b removed, a: servers changed from 1 to 1", True),
+)
+
+
+@pytest.mark.parametrize(("wanted", "reason", "check"), [row[1:] for row in CHANGES], ids=[row[0] for row in CHANGES])
+def test_a_change_has_its_reason(wanted: tuple[Service, ...], reason: str, check: bool) -> None:
+    after = rendered(*wanted)
+    assert plan(BEFORE.config.digest, BEFORE, after).reason == reason
+    assert needs_check(BEFORE, after) is check
+    if check:
+        assert isinstance(plan(BEFORE.config.digest, BEFORE, after), Reload)
+
+
+def test_what_a_template_renders_is_always_judged() -> None:
+    before = rendered(custom(TEMPLATE))
+    other = replace(TEMPLATE, sections=(Section("backend", "c-be", ("server s 10.0.0.2:80",)),))
+    assert needs_check(before, rendered(custom(other)))
+    assert plan(before.config.digest, before, rendered(custom(other))) == Reload("c: rendered templates changed")
+
+
+def test_a_change_of_the_surroundings_is_judged() -> None:
+    other = rendered(service("a", ONE), service("b", TWO), around=replace(AROUND, certificates=("/c/a.pem",)))
+    assert needs_check(BEFORE, other)
+    assert plan(BEFORE.config.digest, BEFORE, other) == Reload("settings, certificates or texts of the proxy changed")
+
+
+def test_the_first_text_is_judged() -> None:
+    assert needs_check(None, BEFORE)
+    assert not needs_check(BEFORE, BEFORE)
+
+
+def test_an_instance_that_is_left_out_is_no_reason_to_judge_the_text_again() -> None:
+    assert not needs_check(BEFORE, rendered(service("a", ONE, left_out=("x",)), service("b", TWO)))
+
+
+def test_many_changes_are_counted_not_listed() -> None:
+    after = rendered(*(service(f"s{n}", path=f"/{n}") for n in range(10)))
+    reason = plan(BEFORE.config.digest, BEFORE, after).reason
+    assert reason == "s0 added, s1 added, s2 added, s3 added, s4 added and 7 more"
