@@ -5,7 +5,6 @@ gunicorn reaps whatever child ends.
 """
 
 import fcntl
-import functools
 import logging
 import os
 import threading
@@ -15,11 +14,12 @@ from flask import Flask
 from gunicorn.app.base import BaseApplication
 
 from catalog.consul_client import ConsulClient
-from proxy_api import render, watch
+from proxy_api import watch
 from proxy_api.certificates import Certificates
 from proxy_api.haproxy import Haproxy
 from proxy_api.jobs import Report
 from proxy_api.metrics import Metrics
+from proxy_api.render import Renderer
 from proxy_api.settings import Settings
 from proxy_api.store import Store
 from proxy_api.surroundings import Around, bootstrap, text_environment
@@ -40,11 +40,11 @@ def build_app(settings: Settings) -> Flask:
     haproxy = Haproxy(settings.configs_path, settings.haproxy_bin)
     around = Around(bootstrap(settings, haproxy.socket), Certificates(settings.certs_path))
     sync = Sync(store, haproxy, TemplateFiles(settings.consul_templates_path), around,
-                functools.partial(render.render, environment=text_environment()))
+                Renderer(text_environment()), settings.drain_timeout)
     stop = threading.Event()
     threading.Thread(target=_write, args=(sync, settings.configs_path), name="writer", daemon=True).start()
-    watch.start("watch-records", store.wait_for_records, lambda: sync.hint("records"), stop)
-    watch.start("watch-catalog", store.wait_for_catalog, lambda: sync.hint("catalog"), stop)
+    watch.start("watch-records", store.wait_for_records, lambda index: sync.hint("records", index), stop)
+    watch.start("watch-catalog", store.wait_for_catalog, lambda index: sync.hint("catalog", index), stop)
 
     def fault(report: Report) -> str:
         serving = haproxy.serving()
@@ -54,7 +54,7 @@ def build_app(settings: Settings) -> Flask:
             return "HAProxy serves another configuration than was applied"
         return ""
 
-    return create_app(Parts(sync.change, lambda: sync.report, fault, Metrics(), settings.proxy_instance_name,
+    return create_app(Parts(sync.change, sync.report, fault, Metrics(), settings.proxy_instance_name,
                             settings.api_token, settings.strict_parameters))
 
 

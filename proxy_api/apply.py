@@ -1,20 +1,28 @@
-"""A configuration brought to HAProxy, or left alone for a while where HAProxy does not take it. Shell."""
+"""A configuration brought to HAProxy by commands or a reload, verified, and kept as it is. Shell.
+
+Servers that left are taken out of rotation at once and deleted when their last request is over. A command that fails,
+or a look that finds something else than was applied, becomes a reload.
+"""
 
 import logging
 import time
+from collections.abc import Iterable
 from typing import Protocol
 
+from proxy_api import runtime
 from proxy_api.errors import ApplyFailed
-from proxy_api.plan import Nothing, Plan, Runtime, plan
+from proxy_api.plan import Nothing, Plan, Reload, Runtime, plan
 from proxy_api.render import ConfigFiles, Rendered
+from proxy_api.runtime import Command, NotApplied, Observed
 
 log = logging.getLogger("proxy-api")
 
 MAX_BACKOFF_S = 30.0
+VERIFY_S = 10.0  # how often everything that HAProxy has is compared
 
 
 class Proxy(Protocol):
-    """HAProxy, as it is changed."""
+    """HAProxy, as it is changed. `execute` and `observe` raise NotApplied."""
 
     def check(self, config: ConfigFiles) -> None: ...
     def write(self, config: ConfigFiles) -> object: ...
@@ -22,41 +30,40 @@ class Proxy(Protocol):
     def swap_back(self, digest: str | None) -> None: ...
     def serving(self) -> str | None: ...
     def current_digest(self) -> str | None: ...
+    def serves_something(self) -> bool: ...
+    def execute(self, commands: Iterable[Command]) -> None: ...
+    def observe(self, backends: Iterable[str] | None, maps: Iterable[str]) -> Observed: ...
     def reload(self, digest: str) -> None: ...
 
 
 class Applier:
-    """Applies what is wanted; remembers what failed, and until when not to try it again unasked."""
+    """Applies what is wanted; remembers what failed, and which servers are on their way out."""
 
-    def __init__(self, proxy: Proxy) -> None:
-        self._proxy = proxy
+    def __init__(self, proxy: Proxy, drain_s: float) -> None:
+        self._proxy, self._drain_s = proxy, drain_s
         self._faults = 0
         self._again_at = 0.0
+        self._verify_at = 0.0
+        self._leaving: dict[tuple[str, str], float] = {}
         self.fault = ""
         self.reloads = 0
+        self.runtime_changes = 0
 
     def apply(self, before: Rendered | None, wanted: Rendered, asked: bool) -> Plan | None:
         """Bring HAProxy from `before` to `wanted`; None where it is too early to try again. Raises ApplyFailed.
 
         When it raises, HAProxy runs what it ran, and the disk says so too.
         """
-        config = wanted.config
-        step = plan(self._proxy.serving(), before, wanted)
+        step = plan(self._proxy.serving(), before, wanted, self._leaving)
         if not isinstance(step, Nothing) and not asked and time.monotonic() < self._again_at:
             return None
-        try:
-            self._proxy.write(config)
-            last = self._proxy.swap(config) if self._proxy.current_digest() != config.digest else config.digest
-        except OSError as fault:
-            raise ApplyFailed(f"the configuration cannot be written: {fault.strerror}") from None
+        last = self._put_on_disk(wanted.config)
+        if isinstance(step, Runtime) and before is not None:
+            step = self._run(step, before, wanted)
+        if isinstance(step, Reload):
+            self._reload(wanted, last)
         if not isinstance(step, Nothing):
-            try:
-                self._proxy.reload(config.digest)
-            except ApplyFailed:
-                self._proxy.swap_back(last)
-                raise
-            self.reloads += 1
-            log.info('event=applied change=%s digest=%s services=%d reason="%s"', word(step), config.digest,
+            log.info('event=applied change=%s digest=%s services=%d reason="%s"', word(step), wanted.config.digest,
                      len(wanted.state.services), step.reason)
         self.fault, self._faults = "", 0
         return step
@@ -67,6 +74,74 @@ class Applier:
         self._faults += 1
         self._again_at = time.monotonic() + min(MAX_BACKOFF_S, 2.0 ** self._faults)
         log.error('event=apply-failed reason="%s"', fault)
+
+    def keep(self, served: Rendered) -> None:
+        """What there is to do while nothing changes: delete servers that are done, and put right what drifted.
+
+        Raises ApplyFailed.
+        """
+        self._delete_done()
+        now = time.monotonic()
+        if now < self._verify_at:
+            return
+        self._verify_at = now + VERIFY_S
+        try:
+            found = runtime.deviations(self._proxy.observe(None, runtime.maps_of(served)), served)
+        except NotApplied:
+            return  # it does not answer: the digest, asked for at every pass, says so too
+        if found:
+            log.error('event=drift reason="%s"', "; ".join(found[:5]))
+            self._reload(served, self._put_on_disk(served.config))
+
+    # --- the ways --------------------------------------------------------------------------------------------------
+
+    def _put_on_disk(self, config: ConfigFiles) -> str | None:
+        """Make a configuration the one that a start would use; the digest of the one before."""
+        try:
+            self._proxy.write(config)
+            return self._proxy.swap(config) if self._proxy.current_digest() != config.digest else config.digest
+        except OSError as fault:
+            raise ApplyFailed(f"the configuration cannot be written: {fault.strerror}") from None
+
+    def _run(self, step: Runtime, before: Rendered, wanted: Rendered) -> Plan:
+        """Carry out commands and read back; a reload where that is not what was wanted."""
+        old, new = runtime.members_of(before, wanted), runtime.members_of(wanted, before)
+        touched, maps = new.keys(), runtime.maps_of(wanted, before).keys()
+        try:
+            self._proxy.execute(step.commands)
+            found = runtime.deviations(self._proxy.observe(touched, maps), wanted, touched, maps)
+        except NotApplied as fault:
+            found = (str(fault),)
+        if found:
+            log.warning('event=runtime-failed reason="%s"', "; ".join(found[:5]))
+            return Reload(f"{step.reason}; runtime commands did not do: {found[0]}")
+        end = time.monotonic() + self._drain_s
+        for backend in touched:
+            for name in old.get(backend, {}).keys() - new[backend].keys():
+                self._leaving[backend, name] = end
+            for name in new[backend]:
+                self._leaving.pop((backend, name), None)
+        self.runtime_changes += 1
+        return step
+
+    def _reload(self, wanted: Rendered, last: str | None) -> None:
+        try:
+            self._proxy.reload(wanted.config.digest)
+        except ApplyFailed:
+            self._proxy.swap_back(last)
+            raise
+        self._leaving.clear()  # the new worker never had them
+        self.reloads += 1
+
+    def _delete_done(self) -> None:
+        for (backend, name), end in list(self._leaving.items()):
+            try:
+                if time.monotonic() > end:
+                    self._proxy.execute([runtime.cut(backend, name)])
+                self._proxy.execute([runtime.delete(backend, name)])
+            except NotApplied:
+                continue  # it still has sessions
+            del self._leaving[backend, name]
 
 
 def word(step: Plan) -> str:

@@ -12,22 +12,30 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from proxy_api.errors import ApplyFailed, ConfigRejected
-from proxy_api.render import MAIN_FILE, ConfigFiles
+from proxy_api.render import DIGEST_MAP, MAIN_FILE, ConfigFiles
+from proxy_api.runtime import Command, NotApplied, Observed
 
 CHECK_TIMEOUT_S = 60
 RELOAD_TIMEOUT_S = 30
 SOCKET_TIMEOUT_S = 5
 _POLL_S = 0.005
 _HAND_OVER_S = 0.2
+# `show servers state`, version 1 (management guide 9.3): admin states that keep new traffic away, and the port's place.
+_OUT_OF_ROTATION = 0x01 | 0x02 | 0x04 | 0x08 | 0x10 | 0x20
+_PORT_FIELD = 18
 
 
-class NotRunning(Exception):
+class NotRunning(NotApplied):
     """Nothing answers at HAProxy's socket."""
+
+
+class Refused(NotApplied):
+    """A runtime command did not do what it was to do; the text has the command and HAProxy's answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +118,19 @@ class Haproxy:
             return None
         return target.name if (self._base / target / MAIN_FILE).is_file() else None
 
+    def _accepts(self, worker: int) -> bool:
+        """Whether a worker that is being replaced still takes connections: it does for some milliseconds more."""
+        with contextlib.suppress(NotRunning):
+            return "Stopping: 0" in _ask(self.master_socket, f"@!{worker} show info")
+        return False
+
+    def serves_something(self) -> bool:
+        """Whether the current configuration has a backend: the one that a first start makes for itself has none."""
+        try:
+            return "\nbackend " in (self.current / MAIN_FILE).read_text(encoding="utf-8")
+        except OSError:
+            return False
+
     def _link(self, digest: str) -> None:
         fresh = self._base / f".current.{os.getpid()}"
         with contextlib.suppress(FileNotFoundError):
@@ -144,15 +165,14 @@ class Haproxy:
     # --- the running process -------------------------------------------------------------------------------------
 
     def serving(self) -> str | None:
-        """The digest that the running worker serves; None where none answers.
+        """The digest that the running worker was last brought to, "" where it has none; None where none answers.
 
         While a reload hands the socket over, nobody may answer for a moment: that is no reason to believe it gone.
         """
         for _ in _until(_HAND_OVER_S):
             with contextlib.suppress(NotRunning):
-                found = re.search(r"^description: portbook ([0-9a-f]+)", self.runtime("show info"), re.MULTILINE)
-                if found:
-                    return found[1]
+                found = re.search(r'value="([0-9a-f]+)"', self.runtime(f"get map {DIGEST_MAP} digest"))
+                return found[1] if found else ""
             time.sleep(_POLL_S)
         return None
 
@@ -169,25 +189,76 @@ class Haproxy:
         """A command to the worker's runtime API, and its answer; raises NotRunning."""
         return _ask(self.socket, command)
 
+    def execute(self, commands: Iterable[Command]) -> None:
+        """Carry out runtime commands in order, over one connection; raises Refused at the first that fails."""
+        with self._session() as ask:
+            for command in commands:
+                answer = ask(command.line).strip()
+                if (command.ok not in answer) if command.ok else answer:
+                    raise Refused(f"{command.line!r} was answered {answer[:300]!r}")
+
+    def observe(self, backends: Iterable[str] | None, maps: Iterable[str]) -> Observed:
+        """What the worker has: the servers of these backends (None: of all) and the entries of these maps."""
+        servers: dict[str, dict[str, tuple[str, int, bool]]] = {}
+        with self._session() as ask:
+            for backend in [""] if backends is None else backends:
+                for line in ask(f"show servers state {backend}".strip()).splitlines()[2:]:
+                    field = line.split()
+                    if len(field) > _PORT_FIELD:
+                        servers.setdefault(field[1], {})[field[3]] = (
+                            field[4], int(field[_PORT_FIELD]), not int(field[6]) & _OUT_OF_ROTATION)
+            found = {}
+            for name in maps:
+                entries = (line.split(" ", 2) for line in ask(f"show map {name}").splitlines() if line)
+                found[name] = {entry[1]: entry[2] for entry in entries if len(entry) == 3}
+        return Observed(servers, found)
+
+    @contextlib.contextmanager
+    def _session(self) -> Iterator[Callable[[str], str]]:
+        """A connection that takes one command after another. Raises NotRunning, also where it breaks."""
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+                connection.settimeout(SOCKET_TIMEOUT_S)
+                connection.connect(self.socket)
+
+                def ask(command: str) -> str:
+                    connection.sendall(command.encode() + b"\n")
+                    answer = bytearray()
+                    while not answer.endswith(b"\n> "):
+                        chunk = connection.recv(65536)
+                        if not chunk:
+                            raise ConnectionResetError("closed by HAProxy")
+                        answer += chunk
+                    return answer[:-3].decode(errors="replace")
+
+                ask("prompt")
+                yield ask
+        except OSError as fault:
+            raise NotRunning(f"{self.socket}: {fault}") from None
+
     def reload(self, digest: str) -> None:
         """Let a new worker take over with the current configuration, and wait until it serves `digest`.
 
-        2.6 answers `reload` before the outcome: the new worker's description, or a higher count of failed reloads, is
-        the outcome. Where no HAProxy runs, the supervisor is about to start it with the current configuration, and the
-        wait is for that. Raises ApplyFailed.
+        2.6 answers `reload` before the outcome: another worker with the new digest, or a higher count of failed
+        reloads, is the outcome. Where no HAProxy runs, the supervisor is about to start it with the current
+        configuration, and the wait is for that. Raises ApplyFailed.
         """
-        failed = None
+        before: Processes | None = None
+        absent = False
         for left in _until(RELOAD_TIMEOUT_S):
-            if failed is None:
-                with contextlib.suppress(NotRunning):
-                    failed = self.processes().failed
-                    if self.serving() != digest:
-                        _ask(self.master_socket, "reload")
-            if self.serving() == digest:
-                return
-            with contextlib.suppress(NotRunning):
-                if failed is not None and self.processes().failed > failed:
+            try:
+                now = self.processes()
+                if before is None:
+                    if absent and self.serving() == digest:
+                        return  # started with it, or reloaded by itself, while nobody answered
+                    before = now
+                    _ask(self.master_socket, "reload")
+                elif now.failed > before.failed:
                     raise ApplyFailed("HAProxy could not start a worker with the new configuration; its log says why")
+                elif now.worker != before.worker and self.serving() == digest and not self._accepts(before.worker):
+                    return
+            except NotRunning:
+                absent = True
             time.sleep(min(_POLL_S, left))
         raise ApplyFailed(f"HAProxy did not serve the new configuration within {RELOAD_TIMEOUT_S} s")
 

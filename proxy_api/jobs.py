@@ -48,4 +48,5 @@ class Report:
     services: tuple[tuple[str, ServiceReport], ...] = ()
     notes: tuple[str, ...] = ()
     reloads: int = 0
+    runtime_changes: int = 0
     consul_answers: bool = False

@@ -1,9 +1,10 @@
 """Which key of Consul's key-value store holds what, and what a listing of them says. Core.
 
 `<instance>/<service>/route` is the release record; beside it stand the keys of 2016. `<instance>/.portbook` is a
-marker: an exact key tells "nothing there" from "not allowed to see", which a listing does not.
+marker: an exact key tells "nothing there" from "not allowed to see", which a listing does not. Every commit moves it.
 """
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -11,10 +12,9 @@ from catalog import codec
 from catalog.model import KVEntry, Operation
 from proxy_api import release, route
 from proxy_api.errors import InvalidRequest, TooLarge
-from proxy_api.release import Release, UnreadableRecord
+from proxy_api.release import SCHEMA, Release, UnreadableRecord
 from proxy_api.route import RouteSpec
 
-MARKER_VALUE = b'{"schema":1}'
 _ROUTE = "route"
 _LEAVES = (_ROUTE, *route.LEGACY_KEYS)
 # Since August 2016 the predecessor kept `<instance>/service/<name>` = "swarm" as well, and never deleted it.
@@ -54,9 +54,14 @@ Held = Stored | Legacy | Unreadable
 
 @dataclass(frozen=True, slots=True)
 class Records:
-    """What a listing of `<instance>/` says, by service."""
+    """What a listing of `<instance>/` says, by service.
 
-    marked: bool
+    `mark` is the marker's ModifyIndex, 0 where there is none; `history` is what it was called when it was first
+    written: another name means that Consul lost what stood here.
+    """
+
+    mark: int
+    history: str
     held: Mapping[str, Held]
 
     def stored(self) -> dict[str, Stored]:
@@ -70,35 +75,42 @@ class Keys:
     def __init__(self, instance: str) -> None:
         self.prefix = f"{instance}/"
         self.marker = f"{instance}/.portbook"
+        self._read: dict[str, tuple[tuple[KVEntry, ...], Held]] = {}
 
     def route(self, service: str) -> str:
         """The key of a service's record."""
         return f"{self.prefix}{service}/{_ROUTE}"
 
     def parse(self, entries: Iterable[KVEntry]) -> Records:
-        """Sort a listing into records, services of 2016, and what cannot be read (service -> reason)."""
+        """Sort a listing into records, services of 2016, and what cannot be read.
+
+        Keys that are the same as in the last listing give the very same values.
+        """
         leaves: dict[str, dict[str, KVEntry]] = {}
-        marked = False
+        mark, history = 0, ""
         for entry in entries:
             service, _, leaf = entry.key.removeprefix(self.prefix).partition("/")
-            marked = marked or entry.key == self.marker
             if leaf in _LEAVES:
                 leaves.setdefault(service, {})[leaf] = entry
-        held: dict[str, Held] = {}
+            elif entry.key == self.marker:
+                mark, history = entry.index, _history(entry.value)
+        read: dict[str, tuple[tuple[KVEntry, ...], Held]] = {}
         for service, found in sorted(leaves.items()):
             # The presence of `path` marks a known service of 2016 (reference/proxy-api.md 5.1).
             guard = found.get(_ROUTE) or found.get("path")
-            if guard is None:
-                continue
-            try:
-                held[service] = _stored(service, guard) if _ROUTE in found else _legacy(service, found, guard)
-            except (UnreadableRecord, InvalidRequest) as fault:
-                held[service] = Unreadable(str(fault), guard.key, guard.index)
-        return Records(marked, held)
+            if guard is not None:
+                same = (guard,) if _ROUTE in found else tuple(found.values())
+                known = self._read.get(service)
+                read[service] = known if known and known[0] == same else (same, _held(service, found, guard))
+        self._read = read
+        return Records(mark, history, {service: held for service, (_, held) in read.items()})
 
-    def mark(self) -> tuple[Operation, ...]:
-        """Write the marker, if nobody has."""
-        return (codec.kv_cas(self.marker, MARKER_VALUE, 0),)
+    def advance(self, mark: int, history: str, nonce: str) -> Operation:
+        """Move the marker on, if nobody has since it was read. Part of every commit, so that what a commit was
+        checked against is what it is added to; `nonce` makes the value another, else Consul would not move it.
+        """
+        value = {"schema": SCHEMA, "history": history or nonce, "last": nonce}
+        return codec.kv_cas(self.marker, json.dumps(value).encode(), mark)
 
     def write(self, made: Release, value: bytes, current: Held | None) -> tuple[Operation, ...]:
         """Write a record if it is still what was read, and the keys of 2016 with it."""
@@ -146,6 +158,20 @@ def encode(made: Release) -> bytes:
         raise TooLarge(f"the release of {made.spec.service} has {len(value)} bytes with its templates and instances; "
                        f"Consul takes at most {MAX_VALUE_BYTES} in one key")
     return value
+
+
+def _history(value: bytes) -> str:
+    try:
+        return str(json.loads(value)["history"])
+    except (ValueError, KeyError, TypeError):
+        return ""
+
+
+def _held(service: str, found: Mapping[str, KVEntry], guard: KVEntry) -> Held:
+    try:
+        return _stored(service, guard) if _ROUTE in found else _legacy(service, found, guard)
+    except (UnreadableRecord, InvalidRequest) as fault:
+        return Unreadable(str(fault), guard.key, guard.index)
 
 
 def _stored(service: str, entry: KVEntry) -> Stored:

@@ -3,11 +3,13 @@
 A read that fails leaves what was known as it was, and is repeated. Used by the writer's thread alone, but for `hint`.
 """
 
+import contextlib
 import logging
+import time
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
-from catalog.errors import CatalogError, Conflict
+from catalog.errors import CatalogError, CatalogUnavailable, Conflict
 from catalog.model import Instance
 from proxy_api import admission
 from proxy_api.errors import ProxyError
@@ -17,11 +19,18 @@ from proxy_api.route import RouteSpec
 
 log = logging.getLogger("proxy-api")
 
+Moved = Literal["records", "catalog"]
+
+LIST_S = 60.0  # how often the records are listed although nothing said that they moved
+MAX_DELAY_S = 1.0  # how long calls may keep a read waiting
+RESTORE_TRIES = 50
+
 
 class Store(Protocol):
     """Consul, as one proxy instance uses it. Raises the exceptions of `catalog.errors`."""
 
     def load(self) -> Records: ...
+    def news(self, index: int) -> bool: ...
     def mark(self) -> None: ...
     def write(self, release: Release, current: Held | None) -> Stored: ...
     def take_over(self, release: Release, old: Legacy) -> Stored: ...
@@ -44,19 +53,30 @@ class Known:
 
     def __init__(self, store: Store, files: Files, shared_binds: Sequence[str]) -> None:
         self._store, self._files, self._shared_binds = store, files, shared_binds
-        self._moved = {"records", "catalog"}
+        self._moved: dict[Moved, set[int]] = {"records": {0}, "catalog": {0}}
+        self._read_at = 0.0
+        self._listed_at = 0.0
         self.records: Records | None = None
         self.catalog: dict[str, Sequence[Instance]] | None = None
         self.problems: dict[str, str] = {}
         self.fault = "Consul has not been asked yet"
 
-    def hint(self, what: str) -> None:
-        """Something may have moved: "records" or "catalog". From any thread."""
-        self._moved.add(what)
+    def hint(self, what: Moved, index: int) -> None:
+        """Something moved, at this index; 0 where anything may have. From any thread."""
+        self._moved[what].add(index)
+
+    def pending(self) -> bool:
+        """Whether there is something to read now, Consul willing."""
+        return not self.fault and any(self._moved.values())
+
+    def urgent(self) -> bool:
+        """Whether to read before the next call: the records are known to be stale, or hints have waited long enough."""
+        return 0 in self._moved["records"] or time.monotonic() - self._read_at > MAX_DELAY_S
 
     def failed(self, fault: CatalogError) -> None:
         """A call to Consul failed: nothing that is known can be taken for current."""
-        self._moved.update(("records", "catalog"))
+        self.hint("records", 0)
+        self.hint("catalog", 0)
         if str(fault) != self.fault:
             log.warning('event=consul-trouble reason="%s"', fault)
         self.fault = str(fault)
@@ -64,12 +84,13 @@ class Known:
     def read(self, served: Mapping[str, Release]) -> bool:
         """Read what may have moved; whether anything did. `served` is what to give back to a Consul that lost it."""
         before = self.records, self.catalog and dict(self.catalog)
+        self._read_at = time.monotonic()
         try:
-            if "records" in self._moved:
-                self._moved.discard("records")
+            news = any(self._store.news(index) for index in self._take("records"))
+            if news or self._read_at - self._listed_at > LIST_S:
                 self._read_records(served)
-            if "catalog" in self._moved:
-                self._moved.discard("catalog")
+                self._listed_at = self._read_at
+            if self._take("catalog"):
                 self._read_catalog()
         except CatalogError as fault:
             self.failed(fault)
@@ -78,6 +99,10 @@ class Known:
                 log.info("event=consul-answers")
             self.fault = ""
         return (self.records, self.catalog) != before
+
+    def _take(self, what: Moved) -> set[int]:
+        taken, self._moved[what] = self._moved[what], set()
+        return taken
 
     def make(self, spec: RouteSpec, previous: Release | None) -> Release:
         """A release of what the catalog has now. Raises ProxyError and CatalogError."""
@@ -104,10 +129,11 @@ class Known:
 
     def _read_records(self, served: Mapping[str, Release]) -> None:
         records = self._store.load()
-        if not records.marked:
-            if self.records is not None:
-                self._restore(served)
-            self._store.mark()
+        if self.records is not None and records.history != self.records.history:
+            records = self._restore(served, records)
+        if not records.mark:
+            with contextlib.suppress(Conflict):
+                self._store.mark()
             records = self._store.load()
         self.problems = {}
         taken_over = [self._take_over(name, held) for name, held in records.held.items() if isinstance(held, Legacy)]
@@ -116,19 +142,24 @@ class Known:
         before = self._followed()
         self.records = self._store.load() if any(taken_over) else records
         if self._followed() != before:
-            self._moved.add("catalog")
+            self.hint("catalog", 0)
 
-    def _restore(self, served: Mapping[str, Release]) -> None:
-        """Consul answers, but the marker that every proxy writes is gone: it lost its data. Give it ours back.
+    def _restore(self, served: Mapping[str, Release], records: Records) -> Records:
+        """Consul answers, but what stood here has another history or none: it lost its data. Give it ours back.
 
-        Each key is written only if it does not exist, so replicas that do the same do not disturb each other.
+        Each record is written only if it does not exist, so replicas that do the same do not disturb each other.
         """
         log.error("event=consul-lost-its-data services=%d action=restore", len(served))
-        for release in served.values():
+        for _ in range(RESTORE_TRIES):
+            missing = [release for name, release in served.items() if name not in records.held]
             try:
-                self._store.write(release, None)
+                for release in missing:
+                    self._store.write(release, None)
             except Conflict:
-                continue
+                records = self._store.load()  # another replica is at it too
+            else:
+                return self._store.load()
+        raise CatalogUnavailable("what Consul lost could not be given back yet: others write at the same time")
 
     def _take_over(self, name: str, old: Legacy) -> bool:
         """Give a service that only the keys of 2016 know its record, admitting the instances of now."""
@@ -149,7 +180,7 @@ class Known:
     def _read_catalog(self) -> None:
         self.catalog = self._store.catalog(*self._followed())
         if self.records and any(isinstance(held, Legacy) for held in self.records.held.values()):
-            self._moved.add("records")  # what waits for its first instance may have it now
+            self.hint("records", 0)  # what waits for its first instance may have it now
 
     def _followed(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """The catalog services to watch: those read plainly, and those whose checks a template asks about."""

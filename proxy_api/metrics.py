@@ -41,6 +41,8 @@ class _OfReport(Collector):
         yield GaugeMetricFamily("portbook_consul_up", "Whether Consul could be used at the last try.",
                                 value=report.consul_answers)
         yield CounterMetricFamily("portbook_reloads", "Reloads of HAProxy.", value=report.reloads)
+        yield CounterMetricFamily("portbook_runtime_changes", "Changes made over HAProxy's runtime API.",
+                                  value=report.runtime_changes)
         gauges = {
             "servers": "Servers of a service.",
             "gone": "Admitted instances that have left the catalog.",

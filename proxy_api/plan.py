@@ -1,8 +1,11 @@
 """From what runs to what is wanted: Nothing, Runtime commands, or a Reload with its reason. Core."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass
 
+from proxy_api import runtime
 from proxy_api.render import Rendered
+from proxy_api.runtime import Command
 from proxy_api.state import ProxyState
 
 
@@ -17,7 +20,7 @@ class Nothing:
 class Runtime:
     """Commands for the runtime API, in order; each must succeed."""
 
-    commands: tuple[str, ...]
+    commands: tuple[Command, ...]
     reason: str
 
 
@@ -31,28 +34,29 @@ class Reload:
 Plan = Nothing | Runtime | Reload
 
 
-def plan(running: str | None, before: Rendered | None, wanted: Rendered) -> Plan:
+def plan(running: str | None, before: Rendered | None, wanted: Rendered,
+         leaving: Iterable[tuple[str, str]] = ()) -> Plan:
     """What it takes to serve `wanted`.
 
     `running` is the digest that HAProxy says it serves, None where it does not answer; `before` is what this program
-    applied last, None where it has not yet. Every change is a reload so far.
+    applied last, None where it has not yet; `leaving` are servers out of rotation that are not deleted yet.
     """
     if running == wanted.config.digest:
         return Nothing()
     if before is None or before.config.digest != running:
         return Reload("HAProxy serves something else than was applied last")
-    return Reload(_difference(before.state, wanted.state) or "settings, certificates or texts of the proxy changed")
+    reason = _difference(before.state, wanted.state) or "settings, certificates or texts of the proxy changed"
+    if needs_check(before, wanted):
+        return Reload(reason)
+    commands = runtime.commands(before, wanted, leaving)
+    if len(commands) > runtime.MAX_COMMANDS:
+        return Reload(f"{reason}: {len(commands)} commands, a reload is quicker")
+    return Runtime(commands, reason)
 
 
 def needs_check(before: Rendered | None, wanted: Rendered) -> bool:
-    """Whether HAProxy has to judge the text: not where only generated servers differ from an accepted one."""
-    return before is None or _outline(before) != _outline(wanted)
-
-
-def _outline(rendered: Rendered) -> object:
-    services = tuple(replace(s, servers=tuple(server for server in s.servers if server.resolve), left_out=())
-                     for s in rendered.state.services)
-    return services, rendered.around
+    """Whether HAProxy has to judge the text: not where only servers and map entries differ from an accepted one."""
+    return before is None or runtime.structure(before) != runtime.structure(wanted)
 
 
 def _difference(before: ProxyState, after: ProxyState) -> str:

@@ -1,21 +1,25 @@
 """ProxyState to configuration files: text by Jinja2, every value quoted by its type. Core.
 
-Equal states render to equal bytes; the digest of those bytes names the configuration, is written into it, and is what
-a running HAProxy is asked for to know what it serves.
+Equal states render to equal bytes; the digest of those bytes names the configuration, stands in a map of its own, and
+is what a running HAProxy is asked for to know what it serves.
 """
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from jinja2 import Environment
 
 from proxy_api import routing
+from proxy_api.route import RouteSpec
 from proxy_api.routing import Routing
-from proxy_api.state import ProxyState, Server
+from proxy_api.state import ProxyState, Server, Service
 
 MAIN_FILE = "haproxy.cfg"
-_DIGEST_MARK = "@digest@"
+# A map of one entry, `digest`: what the running HAProxy was last brought to, by a load or by runtime commands.
+DIGEST_MAP = "portbook.map"
+CHECK_OPTIONS = "inter 2s fastinter 500ms downinter 2s fall 3 rise 2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,20 +74,61 @@ class Rendered:
     config: ConfigFiles
 
 
+class Renderer:
+    """Renders states; the text of what did not change is taken from the last time."""
+
+    def __init__(self, environment: Environment) -> None:
+        self._environment = environment
+        self._backends: dict[str, tuple[Service, str]] = {}
+        self._routing: tuple[tuple[RouteSpec, ...], Routing, Mapping[str, str]] | None = None
+
+    def __call__(self, state: ProxyState, around: Surroundings) -> Rendered:
+        """The whole configuration of a state."""
+        routes, maps = self._routes(tuple(s.spec for s in state.services))
+        head = self._environment.get_template("haproxy.cfg.j2").render(
+            state=state, around=around, routing=routes, digest_map=DIGEST_MAP, check_options=CHECK_OPTIONS,
+            customs=[s for s in state.services if s.custom is not None],
+            binds=[b for b in around.binds if not b.tls or around.certificates],
+            resolves=any(s.resolve for service in state.services for s in service.servers),
+        )
+        files: dict[str, str] = {MAIN_FILE: head + self._bodies(state), **maps}
+        if around.certificates:
+            files["certificates.crt-list"] = "".join(f"{path}\n" for path in around.certificates)
+        digest = digest_of(files)
+        files[DIGEST_MAP] = routing.map_text((("digest", digest),))
+        return Rendered(state, routes, around, ConfigFiles(tuple(sorted(files.items())), digest))
+
+    def _routes(self, specs: tuple[RouteSpec, ...]) -> tuple[Routing, Mapping[str, str]]:
+        if self._routing is None or self._routing[0] != specs:
+            routes = routing.build(specs)
+            self._routing = specs, routes, routing.maps_of(routes)
+        return self._routing[1], self._routing[2]
+
+    def _bodies(self, state: ProxyState) -> str:
+        """The sections of the services: generated backends first, then what templates say."""
+        template = self._environment.get_template("backend.cfg.j2")
+        texts: dict[str, tuple[Service, str]] = {}
+        for service in state.services:
+            known = self._backends.get(service.name)
+            texts[service.name] = known if known is not None and known[0] is service else (
+                service, template.render(service=service))
+        self._backends = texts
+        ordered = sorted(texts.values(), key=lambda pair: pair[0].custom is not None)
+        return "".join(text for _, text in ordered)
+
+
+def digest_of(files: Mapping[str, str]) -> str:
+    """The name of a configuration: a digest of its files, but for the map that holds the digest itself."""
+    whole = hashlib.sha256()
+    for name in sorted(files):
+        if name != DIGEST_MAP:
+            whole.update(f"{name}\0{len(files[name])}\0{files[name]}".encode())
+    return whole.hexdigest()[:16]
+
+
 def render(state: ProxyState, around: Surroundings, environment: Environment) -> Rendered:
-    """The whole configuration of a state."""
-    routes = routing.build(s.spec for s in state.services)
-    text = environment.get_template("haproxy.cfg.j2").render(
-        state=state, around=around, routing=routes, digest=_DIGEST_MARK,
-        binds=[b for b in around.binds if not b.tls or around.certificates],
-        resolves=any(s.resolve for service in state.services for s in service.servers),
-    )
-    files: dict[str, str] = {MAIN_FILE: text, **routing.maps_of(routes)}
-    if around.certificates:
-        files["certificates.crt-list"] = "".join(f"{path}\n" for path in around.certificates)
-    digest = hashlib.sha256(repr(sorted(files.items())).encode()).hexdigest()[:16]
-    files[MAIN_FILE] = text.replace(_DIGEST_MARK, digest)
-    return Rendered(state, routes, around, ConfigFiles(tuple(sorted(files.items())), digest))
+    """The whole configuration of a state, without a memory of another."""
+    return Renderer(environment)(state, around)
 
 
 def build_environment(environment: Environment) -> Environment:
@@ -107,10 +152,15 @@ def word(text: Any) -> str:
     return plain
 
 
+def endpoint(server: Server) -> str:
+    """Address and port as HAProxy reads them."""
+    host = f"[{server.address}]" if ":" in server.address else server.address
+    return f"{word(host)}:{server.port}"
+
+
 def server_line(server: Server, check: bool) -> str:
     """The arguments of a `server` line."""
-    host = f"[{server.address}]" if ":" in server.address else server.address
-    parts = [word(server.name), f"{word(host)}:{server.port}"]
+    parts = [word(server.name), endpoint(server)]
     if check:
         parts.append("check")
     if server.resolve:

@@ -16,7 +16,7 @@ def starting(reason: str) -> Report:
 
 
 def build(records: Records | None, served: Judged | None, recovered: bool, problems: Mapping[str, str],
-          consul_fault: str, apply_fault: str, on_disk: bool, reloads: int) -> Report:
+          consul_fault: str, apply_fault: str, on_disk: bool, reloads: int, runtime_changes: int) -> Report:
     """The report of now. `recovered` says that both the records and the catalog have been read since the start."""
     services = _services(records, served, problems)
     notes = [note for name, service in services for note in _notes(name, service)]
@@ -28,6 +28,7 @@ def build(records: Records | None, served: Judged | None, recovered: bool, probl
         services=services,
         notes=tuple(notes),
         reloads=reloads,
+        runtime_changes=runtime_changes,
         consul_answers=not consul_fault,
     )
 

@@ -150,9 +150,7 @@ def shadow_warnings(routing: Routing, service: str) -> tuple[str, ...]:
 
 
 def maps_of(routing: Routing) -> Mapping[str, str]:
-    """The map files by name."""
-    files = {}
-    for group in routing.groups:
-        files[f"{group.name}-path.map"] = map_text(group.exact)
-        files[f"{group.name}-prefix.map"] = map_text(group.prefixes)
-    return files
+    """The map files by name. An empty one is not referred to by any rule, so HAProxy would not know it."""
+    pairs = {f"{g.name}-{kind}.map": entries for g in routing.groups
+             for kind, entries in (("path", g.exact), ("prefix", g.prefixes))}
+    return {name: map_text(entries) for name, entries in pairs.items() if entries}

@@ -6,6 +6,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from catalog.model import Instance
 from proxy_api import custom, grammar
 from proxy_api.errors import InvalidTemplate
 from proxy_api.follow import Catalog, Effective, effective
@@ -59,39 +60,85 @@ class Resolution:
     broken: Mapping[str, str]
 
 
-def resolve(releases: Mapping[str, Release], catalog: Catalog | None, hold: Iterable[str],
-            shared_binds: Sequence[str], before: ProxyState) -> Resolution:
-    """What the releases come to with this catalog.
+class Resolver:
+    """Resolves releases; what did not change since the last time is the very same value again.
 
-    `hold` names services that keep their last servers for now (see `follow.effective`). A service whose templates fail
-    is served as it was in `before`, or left out where it was not.
+    A service is worked out anew only where its release or its part of the catalog is another, so that one instance's
+    change costs little among ten thousand services. The result is the same as without that memory.
     """
-    held = frozenset(hold)
-    outcomes: dict[str, Effective] = {}
-    broken: dict[str, str] = {}
-    services: dict[str, Service] = {}
-    acls: dict[str, str] = {}
-    fell_back = set()
-    for name in sorted(releases):
-        outcomes[name] = effective(releases[name], catalog, name in held)
-        try:
-            services[name] = _service(outcomes[name].release, shared_binds)
-        except InvalidTemplate as fault:
-            broken[name] = str(fault)
-            fell_back.add(name)
+
+    def __init__(self, shared_binds: Sequence[str]) -> None:
+        self._shared_binds = shared_binds
+        self._known: dict[str, _Worked] = {}
+
+    def resolve(self, releases: Mapping[str, Release], catalog: Catalog | None, hold: Iterable[str],
+                before: ProxyState) -> Resolution:
+        """What the releases come to with this catalog.
+
+        `hold` names services that keep their last servers for now (see `follow.effective`). A service whose templates
+        fail is served as it was in `before`, or left out where it was not.
+        """
+        held = frozenset(hold)
+        known = {name: self._work(name, releases[name], catalog, name in held) for name in sorted(releases)}
+        self._known = known
+        services: dict[str, Service] = {}
+        broken: dict[str, str] = {}
+        for name, worked in known.items():
+            if not isinstance(worked.result, InvalidTemplate):
+                services[name] = worked.result
+                continue
+            broken[name] = str(worked.result)
             if (last := before.get(name)) is not None:
                 services[name] = last
-    # Who had an ACL's name before keeps it: a newcomer must not break what is in place.
-    for name in sorted(services, key=lambda n: (n not in fell_back, not _had_acls(services[n], before), n)):
+        _settle_acls(services, broken, before)
+        outcomes = {name: worked.outcome for name, worked in known.items()}
+        return Resolution(ProxyState(tuple(services[name] for name in sorted(services))), outcomes, broken)
+
+    def _work(self, name: str, release: Release, catalog: Catalog | None, hold: bool) -> "_Worked":
+        seen = None if catalog is None else tuple(catalog.get(a.service) for a in release.admissions)
+        known = self._known.get(name)
+        if known is not None and not hold and not known.outcome.held and known.release is release \
+                and known.seen == seen:
+            return known
+        outcome = effective(release, catalog, hold)
         try:
-            _claim_acls(services[name], acls)
+            result: Service | InvalidTemplate = _service(outcome.release, self._shared_binds)
+        except InvalidTemplate as fault:
+            result = fault
+        if known is not None and known.result == result:
+            result = known.result
+        return _Worked(release, seen, outcome, result)
+
+
+@dataclass(frozen=True, slots=True)
+class _Worked:
+    """What was made of a release, and what it was made from."""
+
+    release: Release
+    seen: tuple[Sequence[Instance] | None, ...] | None
+    outcome: Effective
+    result: Service | InvalidTemplate
+
+
+def resolve(releases: Mapping[str, Release], catalog: Catalog | None, hold: Iterable[str],
+            shared_binds: Sequence[str], before: ProxyState) -> Resolution:
+    """`Resolver.resolve` without a memory of another time."""
+    return Resolver(shared_binds).resolve(releases, catalog, hold, before)
+
+
+def _settle_acls(services: dict[str, Service], broken: dict[str, str], before: ProxyState) -> None:
+    """Who had an ACL's name before keeps it: a newcomer must not break what is in place."""
+    owners: dict[str, str] = {}
+    named = [name for name, service in services.items() if service.custom is not None]
+    for name in sorted(named, key=lambda n: (n not in broken, not _had_acls(services[n], before), n)):
+        try:
+            _claim_acls(services[name], owners)
         except InvalidTemplate as fault:
             broken[name] = broken.get(name, str(fault))
             if (last := before.get(name)) is None:
                 del services[name]
             else:
                 services[name] = last
-    return Resolution(ProxyState(tuple(services[name] for name in sorted(services))), outcomes, broken)
 
 
 def _had_acls(service: Service, before: ProxyState) -> bool:

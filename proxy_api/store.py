@@ -1,12 +1,15 @@
 """The state of one proxy instance in Consul: releases in the key-value store, instances in the catalog. Edge.
 
-A write's answer may be lost: `commit` then asks Consul what became of it.
+A commit is one transaction, check-and-set against the record and the marker that were read: it holds only if nobody
+committed anything since. A write's answer may be lost: `_commit` then asks Consul what became of it.
 """
 
+import secrets
+from collections import deque
 from collections.abc import Mapping, Sequence
 
 from catalog.consul_client import ConsulClient
-from catalog.errors import CatalogUnavailable, Conflict
+from catalog.errors import CatalogUnavailable
 from catalog.model import Instance, Operation
 from proxy_api import keys
 from proxy_api.keys import Held, Keys, Legacy, Records, Stored
@@ -22,24 +25,30 @@ class Store:
     def __init__(self, client: ConsulClient, instance: str) -> None:
         self._client = client
         self._keys = Keys(instance)
+        self._mark, self._history = 0, ""
+        self._loaded = 0
+        self._own: deque[int] = deque(maxlen=1000)
 
     # --- what was asked for --------------------------------------------------------------------------------------
 
     def load(self) -> Records:
         """Every record. Raises CatalogDenied where the token may not read: a listing would be silently empty."""
         marker = self._client.kv_get(self._keys.marker)
-        records = self._keys.parse(self._client.kv_list(self._keys.prefix).entries)
+        listing = self._client.kv_list(self._keys.prefix)
+        records = self._keys.parse(listing.entries)
         # The marker is read first: seen by its exact key but not in the listing, the listing is not the truth.
-        if marker is not None and not records.marked:
+        if marker is not None and not records.mark:
             raise CatalogUnavailable(f"Consul lists nothing below {self._keys.prefix}, but the marker is there")
+        self._mark, self._history, self._loaded = records.mark, records.history, listing.index
         return records
 
+    def news(self, index: int) -> bool:
+        """Whether something at this index may not be known: neither read by `load` nor committed here. 0 always is."""
+        return index == 0 or (index > self._loaded and index not in self._own)
+
     def mark(self) -> None:
-        """Write the marker; somebody else's is as good."""
-        try:
-            self._client.transact(self._keys.mark())
-        except Conflict:
-            pass
+        """Write the marker where there is none; raises Conflict when somebody else did."""
+        self._transact(())
 
     def write(self, release: Release, current: Held | None) -> Stored:
         """Commit a release against the version that was read; raises Conflict when it is another by now."""
@@ -54,9 +63,8 @@ class Store:
     def remove(self, service: str, current: Held) -> None:
         """Delete a service's keys; raises Conflict when its record is another by now."""
         swarm = self._client.kv_get(self._keys.swarm(service))
-        operations = self._keys.remove(service, current, swarm.value if swarm else None)
         try:
-            self._client.transact(operations)
+            self._transact(self._keys.remove(service, current, swarm.value if swarm else None))
         except CatalogUnavailable:
             if self._client.kv_get(self._keys.route(service)) is not None:
                 raise
@@ -66,19 +74,26 @@ class Store:
         if isinstance(before, Stored):
             self.write(before.release, now)
         elif isinstance(before, Legacy) and now is not None:
-            self._client.transact(self._keys.undo(service, before, now))
+            self._transact(self._keys.undo(service, before, now))
         elif now is not None:
             self.remove(service, now)
 
     def _commit(self, release: Release, value: bytes, operations: Sequence[Operation]) -> Stored:
         key = self._keys.route(release.spec.service)
         try:
-            return Stored(release, self._client.transact(operations)[key], value)
+            return Stored(release, self._transact(operations)[key], value)
         except CatalogUnavailable:
             entry = self._client.kv_get(key)
             if entry is not None and entry.value == value:
                 return Stored(release, entry.index, value)
             raise
+
+    def _transact(self, operations: Sequence[Operation]) -> Mapping[str, int]:
+        advance = self._keys.advance(self._mark, self._history, secrets.token_hex(8))
+        done = self._client.transact((advance, *operations))
+        self._mark = done[self._keys.marker]
+        self._own.append(self._mark)
+        return done
 
     # --- the catalog ---------------------------------------------------------------------------------------------
 
@@ -105,7 +120,7 @@ class Store:
             for instance in self._client.all_instances():
                 if instance.service in bulk:
                     bulk[instance.service].append(instance)
-            found.update(bulk)
+            found.update((name, tuple(instances)) for name, instances in bulk.items())
         return found
 
     # --- hints that something moved --------------------------------------------------------------------------------
@@ -117,5 +132,3 @@ class Store:
     def wait_for_catalog(self, index: int) -> int:
         """Block until any service changes; the index to wait for next."""
         return self._client.wait_for_services(index)
-
-

@@ -10,22 +10,21 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from catalog.errors import CatalogError, CatalogUnavailable, Conflict
-from proxy_api import accept, admission, reports, routing, state
+from proxy_api import accept, admission, reports, routing
 from proxy_api.accept import Judged, Verdict
 from proxy_api.apply import Applier, Proxy, word
 from proxy_api.errors import ProxyError, Unavailable, UnknownService
-from proxy_api.follow import effective
-from proxy_api.jobs import Job, Outcome
+from proxy_api.jobs import Job, Outcome, Report
 from proxy_api.keys import Held, Records, Stored
-from proxy_api.known import Files, Known, Store
+from proxy_api.known import Files, Known, Moved, Store
 from proxy_api.plan import Plan, needs_check
 from proxy_api.release import Release
 from proxy_api.render import Rendered, Surroundings
 from proxy_api.route import RouteSpec
-from proxy_api.state import ProxyState
+from proxy_api.state import ProxyState, Resolution, Resolver
 
 log = logging.getLogger("proxy-api")
 
@@ -56,18 +55,20 @@ class Sync:
     """Owns what is served, and the thread that changes it."""
 
     def __init__(self, store: Store, proxy: Proxy, files: Files, around: Callable[[], Surroundings],
-                 render: Callable[[ProxyState, Surroundings], Rendered]) -> None:
+                 render: Callable[[ProxyState, Surroundings], Rendered], drain_s: float) -> None:
         self._store, self._proxy, self._around, self._render = store, proxy, around, render
         self._shared_binds = around().shared_binds()
         self._known = Known(store, files, self._shared_binds)
-        self._applier = Applier(proxy)
+        self._resolver = Resolver(self._shared_binds)
+        self._applier = Applier(proxy, drain_s)
         self._calls: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._answers: list[tuple[Job, Outcome | ProxyError]] = []
         self._served: Judged | None = None
         self._refused: dict[str, tuple[Release | None, str]] = {}
         self._empty_since: dict[str, float] = {}
         self._stopping = threading.Event()
-        self.report = reports.starting(self._known.fault)
+        self._reported: Report | None = None
+        self._logged = reports.starting(self._known.fault)
 
     # --- from other threads ----------------------------------------------------------------------------------------
 
@@ -81,9 +82,9 @@ class Sync:
             raise Unavailable("the change is still waiting for its turn; what becomes of it shows in the state") \
                 from None
 
-    def hint(self, what: str) -> None:
-        """Something in Consul may have moved: "records" or "catalog"."""
-        self._known.hint(what)
+    def hint(self, what: Moved, index: int) -> None:
+        """Something in Consul moved, at this index (0: anything may have)."""
+        self._known.hint(what, index)
         self._calls.put(None)
 
     def stop(self) -> None:
@@ -97,7 +98,8 @@ class Sync:
         """Pass after pass until `stop`."""
         waiting: list[Job] = []
         while not self._stopping.is_set():
-            waiting += self._collect(0.0 if waiting else RETRY_S if self._known.fault else TICK_S)
+            idle = RETRY_S if self._known.fault else TICK_S
+            waiting += self._collect(0.0 if waiting or self._known.pending() else idle)
             try:
                 waiting = self._pass(waiting)
             except Exception as fault:  # a defect of ours must not end the only writer
@@ -106,7 +108,9 @@ class Sync:
                 self._refuse([job for job in waiting if job not in answered],
                              ProxyError(f"internal error: {type(fault).__name__}"))
                 waiting = []
-            self._tell()
+            self._reported = None
+            if not waiting and not self._calls.qsize():
+                self._log_difference()
             self._deliver()
         self._refuse(waiting + self._collect(0.0), Unavailable("proxy-api is stopping; nothing was changed"))
         self._deliver()
@@ -124,7 +128,10 @@ class Sync:
 
     def _pass(self, jobs: list[Job]) -> list[Job]:
         """One pass over everything that waits; the jobs that have to wait for the next."""
-        moved = self._known.read(self._served.releases if self._served else {})
+        # A call reads what it needs itself; what else moved can wait until the calls that wait have been answered.
+        moved = False
+        if not jobs or self._known.fault or self._known.urgent():
+            moved = self._known.read(self._served.releases if self._served else {})
         if self._known.fault:
             self._refuse(jobs, Unavailable(f"nothing was changed: {self._known.fault}"))
             jobs = []
@@ -133,7 +140,15 @@ class Sync:
         batch, later = _one_per_service(jobs)
         wanted = {job.service: found for job in batch if (found := self._prepare(job)) is not None}
         again = self._settle(wanted, self._known.records) if wanted or moved or self._drifted() else []
+        if self._served is not None and not again and not later:
+            self._keep(self._served.rendered)
         return [*again, *later]
+
+    def _keep(self, served: Rendered) -> None:
+        try:
+            self._applier.keep(served)
+        except ProxyError as fault:
+            self._applier.failed(fault)
 
     def _drifted(self) -> bool:
         """Whether there is something to do although nobody asked and Consul did not move."""
@@ -164,22 +179,22 @@ class Sync:
     def _judge(self, releases: accept.Releases) -> Judged:
         """Resolve, render and, where HAProxy has to have its say, check. Raises ConfigRejected."""
         before = self._served.rendered if self._served else None
-        resolution = state.resolve(releases, self._known.catalog, self._hold(releases), self._shared_binds,
-                                   before.state if before else ProxyState())
+        last = before.state if before else ProxyState()
+        resolution = self._resolver.resolve(releases, self._known.catalog, (), last)
+        if hold := self._hold(resolution):
+            resolution = self._resolver.resolve(releases, self._known.catalog, hold, last)
         rendered = self._render(resolution.state, self._around())
         if needs_check(before, rendered):
             self._proxy.check(rendered.config)
         return Judged(releases, resolution, rendered)
 
-    def _hold(self, releases: accept.Releases) -> tuple[str, ...]:
+    def _hold(self, resolution: Resolution) -> tuple[str, ...]:
         """The services that keep their last servers for a while, because the catalog lost all of them at once."""
         now = time.monotonic()
-        empty = set()
-        for name, release in releases.items():
-            outcome = effective(release, self._known.catalog)
-            if outcome.gone and not outcome.release.members():
-                empty.add(name)
-                self._empty_since.setdefault(name, now)
+        empty = {name for name, outcome in resolution.effective.items()
+                 if outcome.gone and not outcome.release.members()}
+        for name in empty:
+            self._empty_since.setdefault(name, now)
         self._empty_since = {n: since for n, since in self._empty_since.items() if n in empty}
         return tuple(sorted(n for n in empty if now - self._empty_since[n] < HOLD_S))
 
@@ -243,7 +258,7 @@ class Sync:
             try:
                 made = committed[name] = self._write(name, want.release, held.get(name))
             except Conflict:
-                self._known.hint("records")
+                self._known.hint("records", 0)
                 job.lost_races += 1
                 if job.lost_races <= CONFLICT_TRIES:
                     again.append(job)
@@ -259,7 +274,7 @@ class Sync:
                     del held[name]
                 else:
                     held[name] = made.now
-        self._known.records = Records(True, held)
+        self._known.records = replace(records, held=held)
         return committed, again
 
     def _write(self, name: str, release: Release | None, before: Held | None) -> _Committed:
@@ -280,23 +295,33 @@ class Sync:
                 self._store.undo(name, made.before, made.now)
             except CatalogError as fault:
                 log.error('event=rollback-failed service=%s reason="%s"', name, fault)
-        self._known.hint("records")
+        self._known.hint("records", 0)
 
     # --- telling ---------------------------------------------------------------------------------------------------
 
     def _refuse(self, jobs: Sequence[Job], fault: ProxyError) -> None:
         self._answers.extend((job, fault) for job in jobs)
 
-    def _tell(self) -> None:
-        """Make the report that other threads read."""
-        before, known = self.report, self._known
-        self.report = reports.build(
+    def report(self) -> Report:
+        """How the proxy stands. From any thread; made when it is asked for, and again only after a pass."""
+        made = self._reported
+        if made is None:
+            self._reported = made = self._make_report()
+        return made
+
+    def _make_report(self) -> Report:
+        known = self._known
+        return reports.build(
             records=known.records, served=self._served, recovered=known.catalog is not None,
             problems={**known.problems, **{name: reason for name, (_, reason) in self._refused.items()}},
             consul_fault=known.fault, apply_fault=self._applier.fault,
-            on_disk=self._proxy.current_digest() is not None, reloads=self._applier.reloads,
+            on_disk=self._proxy.serves_something(), reloads=self._applier.reloads,
+            runtime_changes=self._applier.runtime_changes,
         )
-        reports.log_difference(before, self.report)
+
+    def _log_difference(self) -> None:
+        before, self._logged = self._logged, self.report()
+        reports.log_difference(before, self._logged)
 
     def _deliver(self) -> None:
         """Let the callers have their answers. By now the report says the same."""

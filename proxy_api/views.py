@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from flask import Blueprint, Flask, Response, jsonify, request
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from proxy_api import answers, route
 from proxy_api.errors import Fault, InvalidRequest, ProxyError, Unauthorized
@@ -48,7 +48,7 @@ def create_app(parts: Parts) -> Flask:
 def _routes(parts: Parts) -> Blueprint:
     api = Blueprint("api", __name__)
 
-    @api.route(f"{PREFIX}/reconfigure", methods=["GET", "POST"])
+    @api.route(f"{PREFIX}/reconfigure", methods=["GET", "POST"], provide_automatic_options=False)
     def reconfigure() -> tuple[Response, int]:
         def change(given: Given) -> answers.Json:
             asked = route.parse_request(given, parts.strict)
@@ -56,7 +56,7 @@ def _routes(parts: Parts) -> Blueprint:
             return answers.changed(given, outcome, asked.warnings, asked.distribute)
         return _changing(parts, "reconfigure", change)
 
-    @api.route(f"{PREFIX}/remove", methods=["GET", "POST"])
+    @api.route(f"{PREFIX}/remove", methods=["GET", "POST"], provide_automatic_options=False)
     def remove() -> tuple[Response, int]:
         def change(given: Given) -> answers.Json:
             asked = route.parse_removal(given, parts.strict)
@@ -90,6 +90,8 @@ Given = Mapping[str, Sequence[str]]
 
 
 def _changing(parts: Parts, call: str, change: Callable[[Given], answers.Json]) -> tuple[Response, int]:
+    if request.method == "HEAD":
+        raise MethodNotAllowed(["GET", "POST"])  # Flask takes HEAD wherever it takes GET, and a look changes nothing
     given: Given = {}
     try:
         _authorize(parts.token)

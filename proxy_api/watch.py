@@ -12,8 +12,10 @@ PAUSE_S = 0.5  # after a failure, and the least time between two hints of a busy
 MIN_INTERVAL_S = 0.05
 
 
-def watch(wait: Callable[[int], int], hint: Callable[[], None], stop: threading.Event) -> None:
-    """Hint whenever the index moves, for ever. A failure is followed by a hint too: something may have been missed."""
+def watch(wait: Callable[[int], int], hint: Callable[[int], None], stop: threading.Event) -> None:
+    """Hint whenever the index moves, for ever, with the index; with 0 at the start and after a failure or a step
+    backwards, when anything may have been missed.
+    """
     index = 0
     while not stop.is_set():
         try:
@@ -23,12 +25,13 @@ def watch(wait: Callable[[int], int], hint: Callable[[], None], stop: threading.
             stop.wait(PAUSE_S)
             continue
         if found != index:
-            hint()
+            hint(found if index else 0)
         index = found
         stop.wait(MIN_INTERVAL_S)
 
 
-def start(name: str, wait: Callable[[int], int], hint: Callable[[], None], stop: threading.Event) -> threading.Thread:
+def start(name: str, wait: Callable[[int], int], hint: Callable[[int], None],
+          stop: threading.Event) -> threading.Thread:
     """Run `watch` in a thread that does not keep the process alive."""
     thread = threading.Thread(target=watch, args=(wait, hint, stop), name=name, daemon=True)
     thread.start()

@@ -11,6 +11,7 @@ import pytest
 from deploy.local import Answer, ConsulServer, ProxyProcess, wait_until
 from deploy.origin import Origin
 from tests.consul_gate import Gate, Held
+from tests.stored import stored
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +115,7 @@ def test_a_consul_that_lost_its_data_gets_the_records_back(a: Origin) -> None:
         add(consul, "x", a)
         proxy.api("reconfigure", serviceName="x", servicePath="/x")
         consul.restart(keep_data=False)
-        wait_until(lambda: "docker-flow/x/route" in consul.kv("docker-flow/"), 5, "the record is written again")
+        wait_until(lambda: "docker-flow/x/route" in stored(consul), 5, "the record is written again")
         assert proxy.instances("/x") == {"a"}, "an emptied catalog does not empty the backend at once"
         add(consul, "x", a)
         wait_until(lambda: proxy.api("/ready").json["Detail"] == [], 5, "and all is well")
@@ -178,7 +179,7 @@ def test_a_record_written_by_others_that_cannot_be_served_hurts_nobody(consul: C
         add(consul, "y", a)
         proxy.api("reconfigure", serviceName="x", servicePath="/x")
         proxy.api("reconfigure", serviceName="y", servicePath="/y")
-        good = consul.kv("docker-flow/")["docker-flow/y/route"]
+        good = stored(consul)["docker-flow/y/route"]
         consul.kv_put("docker-flow/y/route", good.replace('"path_type":""', '"path_type":"path_reg"')
                       .replace('"/y"', '"^/(y"'))
         wait_until(lambda: any(d.startswith("y: ") for d in proxy.api("/ready").json["Detail"]), 5, "it is reported")
@@ -236,7 +237,7 @@ def test_kill_9_around_the_commit_leaves_old_or_new(
         proxy.start().wait_ready()
         seen = proxy.instances("/old"), proxy.instances("/new")
         assert seen == ({"a"}, set()) if expected == "old" else seen == (set(), {"a", "b"})
-        path = consul.kv("docker-flow/")["docker-flow/x/path"]
+        path = stored(consul)["docker-flow/x/path"]
         assert path == f"/{expected}", "record and the keys of 2016 agree"
 
 

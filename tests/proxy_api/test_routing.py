@@ -8,7 +8,6 @@ import re
 import shutil
 import socket
 import tempfile
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -51,7 +50,6 @@ class Data:
         self.haproxy.swap(config)
         self.haproxy.reload(config.digest)
         self.close()
-        time.sleep(0.03)  # the worker before takes connections for some 2 ms longer
 
     def ask(self, host: str | None, path: str, version: str = "1.1") -> str:
         """The service that answers, or the status when it is none."""

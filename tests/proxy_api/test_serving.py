@@ -10,6 +10,7 @@ import pytest
 
 from deploy.local import ConsulServer, ProxyProcess, wait_until
 from deploy.origin import Origin
+from tests.stored import stored
 
 TEN_KEYS = {
     "Status": str, "Message": str, "ServiceName": str, "ServiceColor": str, "ServicePath": list, "ServiceDomain": str,
@@ -180,7 +181,7 @@ def test_blue_green(consul: ConsulServer, proxy: ProxyProcess, origins: dict[str
     assert proxy.instances("/demo") == {"a"}
     proxy.api("reconfigure", serviceName="go-demo", serviceColor="green", servicePath="/demo")
     assert proxy.instances("/demo") == {"b"}
-    assert consul.kv("docker-flow/")["docker-flow/go-demo/color"] == "green"
+    assert stored(consul)["docker-flow/go-demo/color"] == "green"
     proxy.kill9()
     proxy.wipe()
     proxy.start().wait_ready()
@@ -193,11 +194,11 @@ def test_removing_a_service_leaves_its_neighbours_alone(
     for service, origin in names.items():
         add(consul, service, origins[origin])
         proxy.api("reconfigure", serviceName=service, servicePath=f"/{service}/x")
-    before = consul.kv("docker-flow/")
+    before = stored(consul)
     consul.kv_put("docker-flow/service/go-demo", "swarm")
     consul.kv_put("docker-flow/service/go-demo2", "swarm")
     assert proxy.api("remove", serviceName="go-demo").status == 200
-    after = consul.kv("docker-flow/")
+    after = stored(consul)
     assert after.pop("docker-flow/service/go-demo2") == "swarm"
     assert after == {key: value for key, value in before.items() if not key.startswith("docker-flow/go-demo/")}
     assert proxy.get("/go-demo/x").status == 503
@@ -206,10 +207,10 @@ def test_removing_a_service_leaves_its_neighbours_alone(
 
 
 def test_removing_what_is_not_there_is_404_and_changes_nothing(consul: ConsulServer, proxy: ProxyProcess) -> None:
-    before = consul.kv("docker-flow/")
+    before = stored(consul)
     status, answer = proxy.api("remove", serviceName="go-demo")
     assert (status, answer["Status"]) == (404, "NOK")
-    assert consul.kv("docker-flow/") == before
+    assert stored(consul) == before
 
 
 def test_the_keys_of_2016_are_written_as_they_were(
@@ -234,7 +235,7 @@ def test_a_service_of_2016_is_taken_over_with_the_instances_of_now(
     consul.kv_put("docker-flow/later/path", "/later")
     with ProxyProcess(consul.address) as proxy:
         assert proxy.instances("/demo") == {"a"}
-        assert "docker-flow/go-demo/route" in consul.kv("docker-flow/")
+        assert "docker-flow/go-demo/route" in stored(consul)
         add(consul, "go-demo-blue", origins["b"])
         detail = proxy.api("/ready").json["Detail"]
         assert any(d.startswith("bad: ") and "servicePath" in d for d in detail), "one bad record is named, not fatal"
@@ -264,7 +265,7 @@ def test_replicas_converge_on_one_call_and_show_the_same_digest(
         status, answer = one.api("reconfigure", serviceName="go-demo", servicePath="/demo", distribute="true")
         assert (status, answer["Distribute"]) == (200, True)
         wait_until(lambda: two.get("/demo").status == 200, 5, "the other replica serves it too")
-        assert _state(one) == _state(two)
+        wait_until(lambda: _state(one) == _state(two), 5, "and says so")
         two.api("remove", serviceName="go-demo")
         wait_until(lambda: one.get("/demo").status == 503, 5, "and forgets it with it")
 
@@ -321,12 +322,12 @@ def test_a_path_that_haproxy_refuses_is_400_with_its_words_and_hurts_nobody(
     add(consul, "go-demo", origins["a"])
     add(consul, "bad", origins["b"])
     proxy.api("reconfigure", serviceName="go-demo", servicePath="/demo")
-    before = consul.kv("docker-flow/")
+    before = stored(consul)
     status, answer = proxy.api("reconfigure", serviceName="bad", servicePath="^/(x", pathType="path_reg")
     assert status == 400
     assert "HAProxy:" in answer["Message"]
     assert str(proxy.configs_path) not in answer["Message"]
-    assert consul.kv("docker-flow/") == before
+    assert stored(consul) == before
     assert proxy.instances("/demo") == {"a"}
     assert proxy.api("reconfigure", serviceName="bad", servicePath="/bad").status == 200
 

@@ -8,6 +8,7 @@ import pytest
 
 from deploy.local import ConsulServer, ProxyProcess, loopback_address, wait_until
 from deploy.origin import Origin
+from tests.stored import stored
 
 # The article's own test_configs/tmpl/go-demo.tmpl, as published.
 ARTICLE = """frontend go-demo-fe
@@ -91,7 +92,7 @@ def test_the_pair_of_templates_is_on_demand_like_any_route(
     status, answer = proxy.api("reconfigure", serviceName="go-demo", consulTemplateFePath=fe, consulTemplateBePath=be)
     assert (status, answer["Servers"]) == (200, 1)
     assert (answer["ConsulTemplateFePath"], answer["ConsulTemplateBePath"]) == (fe, be)
-    assert consul.kv("docker-flow/")["docker-flow/go-demo/consultemplatefepath"] == fe
+    assert stored(consul)["docker-flow/go-demo/consultemplatefepath"] == fe
     add(consul, "go-demo", origins["b"])
     wait_until(lambda: proxy.api("state").json["Services"]["go-demo"]["Waiting"] == 1, 5, "it has been seen")
     assert proxy.instances("/demo") == {"a"}
@@ -154,12 +155,12 @@ def busy(module_consul: ConsulServer, origins: dict[str, Origin]) -> Iterator[Pr
 @pytest.mark.parametrize(("name", "text", "said"), REFUSALS)
 def test_a_template_that_cannot_be_served_is_refused_by_name_and_hurts_nobody(
         module_consul: ConsulServer, busy: ProxyProcess, name: str, text: str, said: str) -> None:
-    before = module_consul.kv("docker-flow/")
+    before = stored(module_consul)
     fe, be = write(busy, "fe.ctmpl", "    acl q path_beg /q\n"), write(busy, name, text)
     status, answer = busy.api("reconfigure", serviceName="t", consulTemplateFePath=fe, consulTemplateBePath=be)
     assert (status, answer["Status"]) == (400, "NOK")
     assert said in answer["Message"]
-    assert module_consul.kv("docker-flow/") == before
+    assert stored(module_consul) == before
     assert busy.instances("/other", requests=3) == {"c"}
 
 
