@@ -14,9 +14,10 @@ from flask import Flask
 from gunicorn.app.base import BaseApplication
 
 from catalog.consul_client import ConsulClient
-from proxy_api import watch
+from proxy_api import binding, watch
 from proxy_api.certificates import Certificates
 from proxy_api.haproxy import Haproxy
+from proxy_api.history import History
 from proxy_api.jobs import Report
 from proxy_api.metrics import Metrics
 from proxy_api.render import Renderer
@@ -40,7 +41,9 @@ def build_app(settings: Settings) -> Flask:
     haproxy = Haproxy(settings.configs_path, settings.haproxy_bin)
     around = Around(bootstrap(settings, haproxy.socket), Certificates(settings.certs_path))
     sync = Sync(store, haproxy, TemplateFiles(settings.consul_templates_path), around,
-                Renderer(text_environment()), settings.drain_timeout)
+                Renderer(text_environment()),
+                History(settings.configs_path, settings.proxy_instance_name), binding.unbindable,
+                settings.drain_timeout)
     stop = threading.Event()
     threading.Thread(target=_write, args=(sync, settings.configs_path), name="writer", daemon=True).start()
     watch.start("watch-records", store.wait_for_records, lambda index: sync.hint("records", index), stop)

@@ -54,10 +54,13 @@ class Applier:
 
         When it raises, HAProxy runs what it ran, and the disk says so too.
         """
-        step = plan(self._proxy.serving(), before, wanted, self._leaving)
+        running = self._proxy.serving()
+        step = plan(running, before, wanted, self._leaving)
         if not isinstance(step, Nothing) and not asked and time.monotonic() < self._again_at:
             return None
+        # What HAProxy runs is the way back, whatever the disk said: the last change may have ended between the two.
         last = self._put_on_disk(wanted.config)
+        last = running if running and running != wanted.config.digest else last
         if isinstance(step, Runtime) and before is not None:
             step = self._run(step, before, wanted)
         if isinstance(step, Reload):

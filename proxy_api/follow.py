@@ -4,7 +4,7 @@ This is the rule of "on demand": an instance that was never admitted gets no tra
 even when every admitted one is gone.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from catalog.model import Instance
@@ -24,11 +24,13 @@ class Effective:
     held: bool = False
 
 
-def effective(release: Release, catalog: Catalog | None, hold: bool = False) -> Effective:
+def effective(release: Release, catalog: Catalog | None, last: Release | None = None,
+              taken: Collection[tuple[str, int]] = ()) -> Effective:
     """Apply the release's `follow` rule to what the catalog has; `catalog` None means that it is not known.
 
-    With `hold`, a release that would be left without any server keeps those whose address nobody else has taken: an
-    emptied answer may be Consul's trouble, and HAProxy's own checks know better whether a server is there.
+    `last` is what was served of it until now, for a release that may keep it when it would be left without any server,
+    but for those whose address (`taken`) the catalog has of somebody now: an emptied answer may be Consul's trouble,
+    and HAProxy's own checks know better whether a server is there.
     """
     mode = release.spec.follow
     if mode == "never" or catalog is None or release.spec.outbound:
@@ -37,11 +39,10 @@ def effective(release: Release, catalog: Catalog | None, hold: bool = False) -> 
     result = replace(release, admissions=admissions)
     serving = {_identity(m.instance) for m in result.members()}
     gone = tuple(m.instance for m in release.members() if _identity(m.instance) not in serving)
-    if hold and gone and not serving:
-        taken = {(i.address, i.port) for instances in catalog.values() for i in instances}
+    if last is not None and not serving:
         kept = tuple(
             replace(a, members=tuple(m for m in a.members if (m.instance.address, m.instance.port) not in taken))
-            for a in release.admissions
+            for a in last.admissions
         )
         return Effective(replace(release, admissions=kept), gone, _waiting(release, catalog), held=True)
     return Effective(result, gone, _waiting(result, catalog) if mode == "restarts" else ())

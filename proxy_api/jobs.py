@@ -25,6 +25,7 @@ class Job:
     spec: RouteSpec | None
     result: "Future[Outcome]" = field(default_factory=Future)
     lost_races: int = 0
+    alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ A read that fails leaves what was known as it was, and is repeated. Used by the 
 import contextlib
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, Protocol
 
 from catalog.errors import CatalogError, CatalogUnavailable, Conflict
@@ -22,6 +22,7 @@ log = logging.getLogger("proxy-api")
 Moved = Literal["records", "catalog"]
 
 LIST_S = 60.0  # how often the records are listed although nothing said that they moved
+STATUS_S = 1.5  # how often checks are read where a template that follows all asks about them; no index tells
 MAX_DELAY_S = 1.0  # how long calls may keep a read waiting
 RESTORE_TRIES = 50
 
@@ -36,7 +37,10 @@ class Store(Protocol):
     def take_over(self, release: Release, old: Legacy) -> Stored: ...
     def remove(self, service: str, current: Held) -> None: ...
     def undo(self, service: str, before: Held | None, now: Stored | None) -> None: ...
-    def instances(self, service: str) -> Sequence[Instance]: ...
+    def confirm(self) -> None: ...
+    def require_gone(self, service: str) -> None: ...
+    def addresses(self) -> frozenset[tuple[str, int]]: ...
+    def visible(self, service: str) -> Sequence[Instance]: ...
     def services(self) -> Mapping[str, Sequence[str]]: ...
     def key(self, name: str) -> str | None: ...
     def catalog(self, plain: Sequence[str], with_status: Sequence[str]) -> dict[str, Sequence[Instance]]: ...
@@ -48,14 +52,24 @@ class Files(Protocol):
     def read(self, spec: RouteSpec) -> tuple[Template, ...]: ...
 
 
+class History(Protocol):
+    """The name of Consul's history that the disk belongs to."""
+
+    def read(self) -> str: ...
+    def write(self, name: str) -> None: ...
+
+
 class Known:
     """`records` and `catalog` are None until they were read once; `fault` is what Consul's last answer lacked."""
 
-    def __init__(self, store: Store, files: Files, shared_binds: Sequence[str]) -> None:
+    def __init__(self, store: Store, files: Files, history: History, serves_something: Callable[[], bool],
+                 shared_binds: Sequence[str]) -> None:
+        self._history, self._serves_something = history, serves_something
         self._store, self._files, self._shared_binds = store, files, shared_binds
         self._moved: dict[Moved, set[int]] = {"records": {0}, "catalog": {0}}
         self._read_at = 0.0
         self._listed_at = 0.0
+        self._status_at = 0.0
         self.records: Records | None = None
         self.catalog: dict[str, Sequence[Instance]] | None = None
         self.problems: dict[str, str] = {}
@@ -90,10 +104,14 @@ class Known:
             if news or self._read_at - self._listed_at > LIST_S:
                 self._read_records(served)
                 self._listed_at = self._read_at
-            if self._take("catalog"):
+            if self._take("catalog") or (self._followed()[1] and self._read_at - self._status_at > STATUS_S):
                 self._read_catalog()
+                self._status_at = self._read_at
         except CatalogError as fault:
             self.failed(fault)
+        except Exception as fault:  # a defect must not lose the hints that were taken
+            self.failed(CatalogUnavailable(f"internal error: {type(fault).__name__}: {fault}"))
+            log.exception("event=read-failed")
         else:
             if self.fault and served:
                 log.info("event=consul-answers")
@@ -104,6 +122,17 @@ class Known:
         taken, self._moved[what] = self._moved[what], set()
         return taken
 
+    def confirm(self) -> None:
+        """Raise Conflict if what is known of the records is not current."""
+        self._store.confirm()
+
+    def taken(self) -> frozenset[tuple[str, int]]:
+        """Every address and port that the catalog has of anybody; of what is followed, where the rest is not known."""
+        try:
+            return self._store.addresses()
+        except CatalogError:
+            return frozenset((i.address, i.port) for found in (self.catalog or {}).values() for i in found)
+
     def make(self, spec: RouteSpec, previous: Release | None) -> Release:
         """A release of what the catalog has now. Raises ProxyError and CatalogError."""
         templates = self._files.read(spec) if spec.templated else ()
@@ -112,11 +141,9 @@ class Known:
     # --- the source of an admission: what it sees of a service is newer than what was known of it ------------------
 
     def instances(self, service: str) -> Sequence[Instance]:
-        found = self._store.instances(service)
+        found = self._store.visible(service)
         if self.catalog is not None:
             self.catalog[service] = found
-        if not found:
-            self._store.services()  # raises CatalogDenied where an empty answer would mean "not allowed"
         return found
 
     def services(self) -> Mapping[str, Sequence[str]]:
@@ -131,6 +158,10 @@ class Known:
         records = self._store.load()
         if self.records is not None and records.history != self.records.history:
             records = self._restore(served, records)
+        elif self.records is None:
+            self._require_history(records)
+        for name in self.records.held.keys() - records.held.keys() if self.records else ():
+            self._store.require_gone(name)
         if not records.mark:
             with contextlib.suppress(Conflict):
                 self._store.mark()
@@ -139,10 +170,21 @@ class Known:
         taken_over = [self._take_over(name, held) for name, held in records.held.items() if isinstance(held, Legacy)]
         self.problems.update((name, held.reason) for name, held in records.held.items()
                              if not isinstance(held, Stored | Legacy))
+        if records.history != self._history.read():
+            self._history.write(records.history)
         before = self._followed()
         self.records = self._store.load() if any(taken_over) else records
         if self._followed() != before:
             self.hint("catalog", 0)
+
+    def _require_history(self, records: Records) -> None:
+        """Raise where this disk knows of services that Consul, at our start, has never heard of."""
+        ours = self._history.read()
+        if ours and ours != records.history and not records.held and self._serves_something():
+            raise CatalogUnavailable(
+                "Consul has no record of this instance, but this proxy's disk has: either Consul lost its data "
+                "(restore it, or let another replica give it back), or the disk is a leftover (empty CONFIGS_PATH "
+                "to start anew)")
 
     def _restore(self, served: Mapping[str, Release], records: Records) -> Records:
         """Consul answers, but what stood here has another history or none: it lost its data. Give it ours back.

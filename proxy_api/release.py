@@ -108,6 +108,8 @@ def decode(value: bytes) -> Release:
     """The inverse of `encode`; raises UnreadableRecord, whatever the bytes are."""
     try:
         data = json.loads(value)
+        # JSON can spell half a character, which no file can hold.
+        json.dumps(data, ensure_ascii=False).encode()
         if data["schema"] != SCHEMA:
             raise UnreadableRecord(f"the record has schema {data['schema']!r}; this version knows {SCHEMA}")
         listing = data.get("listing")

@@ -127,6 +127,16 @@ def _addresses(bind: str) -> tuple[str, ...]:
     return tuple(words[1].split(",")) if len(words) > 1 else ()
 
 
+def bound(custom: "Custom") -> tuple[tuple[str, int, int], ...]:
+    """What the sections of a custom text bind: host, first and last port. An address without a port is left out."""
+    found = []
+    for section in custom.sections:
+        for line in section.lines:
+            if line.split()[0] == "bind":
+                found += [(host, *ports) for host, ports in map(_split, _addresses(line)) if ports is not None]
+    return tuple(found)
+
+
 _WILDCARD = frozenset(("", "*", "0.0.0.0", "::"))
 
 

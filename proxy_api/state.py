@@ -3,8 +3,9 @@
 import ipaddress
 import re
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from catalog.model import Instance
 from proxy_api import custom, grammar
@@ -60,6 +61,9 @@ class Resolution:
     broken: Mapping[str, str]
 
 
+_NONE: Mapping[str, Any] = {}
+
+
 class Resolver:
     """Resolves releases; what did not change since the last time is the very same value again.
 
@@ -71,40 +75,44 @@ class Resolver:
         self._shared_binds = shared_binds
         self._known: dict[str, _Worked] = {}
 
-    def resolve(self, releases: Mapping[str, Release], catalog: Catalog | None, hold: Iterable[str],
-                before: ProxyState) -> Resolution:
+    def resolve(self, releases: Mapping[str, Release], catalog: Catalog | None, before: ProxyState,
+                hold: Mapping[str, Release] = _NONE, taken: Collection[tuple[str, int]] = (),
+                pinned: Mapping[str, str] = _NONE) -> Resolution:
         """What the releases come to with this catalog.
 
-        `hold` names services that keep their last servers for now (see `follow.effective`). A service whose templates
-        fail is served as it was in `before`, or left out where it was not.
+        `hold` has what was served last of services that keep it for now, but for addresses that are `taken` (see
+        `follow.effective`). A service whose templates fail, or that is `pinned` for a reason, is served as it was in
+        `before`, or left out where it was not.
         """
-        held = frozenset(hold)
-        known = {name: self._work(name, releases[name], catalog, name in held) for name in sorted(releases)}
+        known = {name: self._work(name, releases[name], catalog, hold.get(name), taken) for name in sorted(releases)}
         self._known = known
         services: dict[str, Service] = {}
         broken: dict[str, str] = {}
         for name, worked in known.items():
-            if not isinstance(worked.result, InvalidTemplate):
+            if not isinstance(worked.result, InvalidTemplate) and name not in pinned:
                 services[name] = worked.result
                 continue
-            broken[name] = str(worked.result)
+            broken[name] = pinned.get(name) or str(worked.result)
             if (last := before.get(name)) is not None:
                 services[name] = last
         _settle_acls(services, broken, before)
         outcomes = {name: worked.outcome for name, worked in known.items()}
         return Resolution(ProxyState(tuple(services[name] for name in sorted(services))), outcomes, broken)
 
-    def _work(self, name: str, release: Release, catalog: Catalog | None, hold: bool) -> "_Worked":
+    def _work(self, name: str, release: Release, catalog: Catalog | None, last: Release | None,
+              taken: Collection[tuple[str, int]]) -> "_Worked":
         seen = None if catalog is None else tuple(catalog.get(a.service) for a in release.admissions)
         known = self._known.get(name)
-        if known is not None and not hold and not known.outcome.held and known.release is release \
+        if known is not None and last is None and not known.outcome.held and known.release is release \
                 and known.seen == seen:
             return known
-        outcome = effective(release, catalog, hold)
+        outcome = effective(release, catalog, last, taken)
         try:
             result: Service | InvalidTemplate = _service(outcome.release, self._shared_binds)
         except InvalidTemplate as fault:
             result = fault
+        except Exception as fault:  # whatever one service's record makes us raise is that service's trouble alone
+            result = InvalidTemplate(f"it cannot be rendered: {type(fault).__name__}: {fault}")
         if known is not None and known.result == result:
             result = known.result
         return _Worked(release, seen, outcome, result)
@@ -120,10 +128,10 @@ class _Worked:
     result: Service | InvalidTemplate
 
 
-def resolve(releases: Mapping[str, Release], catalog: Catalog | None, hold: Iterable[str],
-            shared_binds: Sequence[str], before: ProxyState) -> Resolution:
+def resolve(releases: Mapping[str, Release], catalog: Catalog | None, shared_binds: Sequence[str],
+            before: ProxyState) -> Resolution:
     """`Resolver.resolve` without a memory of another time."""
-    return Resolver(shared_binds).resolve(releases, catalog, hold, before)
+    return Resolver(shared_binds).resolve(releases, catalog, before)
 
 
 def _settle_acls(services: dict[str, Service], broken: dict[str, str], before: ProxyState) -> None:

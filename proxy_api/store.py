@@ -4,14 +4,17 @@ A commit is one transaction, check-and-set against the record and the marker tha
 committed anything since. A write's answer may be lost: `_commit` then asks Consul what became of it.
 """
 
+import json
 import secrets
 from collections import deque
 from collections.abc import Mapping, Sequence
 
+from catalog import codec
 from catalog.consul_client import ConsulClient
-from catalog.errors import CatalogUnavailable
+from catalog.errors import CatalogDenied, CatalogUnavailable
 from catalog.model import Instance, Operation
 from proxy_api import keys
+from proxy_api.errors import TooLarge
 from proxy_api.keys import Held, Keys, Legacy, Records, Stored
 from proxy_api.release import Release
 
@@ -42,6 +45,19 @@ class Store:
         self._mark, self._history, self._loaded = records.mark, records.history, listing.index
         return records
 
+    def confirm(self) -> None:
+        """Raise Conflict if anybody committed anything since `load` or our own last commit."""
+        self._client.transact((codec.kv_check(self._keys.marker, self._mark),))
+
+    def require_gone(self, service: str) -> None:
+        """Raise where a service is missing from a listing only because the listing was not all there is."""
+        if self._client.kv_get(self._keys.route(service)) is not None:
+            raise CatalogUnavailable(f"Consul's listing below {self._keys.prefix} lacks {service}, whose key is there")
+
+    def addresses(self) -> frozenset[tuple[str, int]]:
+        """Every address and port in the whole catalog."""
+        return frozenset((i.address, i.port) for i in self._client.all_instances())
+
     def news(self, index: int) -> bool:
         """Whether something at this index may not be known: neither read by `load` nor committed here. 0 always is."""
         return index == 0 or (index > self._loaded and index not in self._own)
@@ -66,7 +82,8 @@ class Store:
         try:
             self._transact(self._keys.remove(service, current, swarm.value if swarm else None))
         except CatalogUnavailable:
-            if self._client.kv_get(self._keys.route(service)) is not None:
+            guard = self._keys.route(service) if isinstance(current, Stored) else current.guard_key
+            if self._client.kv_get(guard) is not None:
                 raise
 
     def undo(self, service: str, before: Held | None, now: Stored | None) -> None:
@@ -89,17 +106,16 @@ class Store:
             raise
 
     def _transact(self, operations: Sequence[Operation]) -> Mapping[str, int]:
-        advance = self._keys.advance(self._mark, self._history, secrets.token_hex(8))
-        done = self._client.transact((advance, *operations))
+        whole = (self._keys.advance(self._mark, self._history, secrets.token_hex(8)), *operations)
+        if (size := len(json.dumps(whole))) > keys.MAX_VALUE_BYTES:
+            raise TooLarge(f"the release with its templates and instances makes a transaction of {size} bytes; "
+                           f"Consul takes at most {keys.MAX_VALUE_BYTES}")
+        done = self._client.transact(whole)
         self._mark = done[self._keys.marker]
         self._own.append(self._mark)
         return done
 
     # --- the catalog ---------------------------------------------------------------------------------------------
-
-    def instances(self, service: str) -> Sequence[Instance]:
-        """The instances of one service, with their status."""
-        return self._client.instances(service)
 
     def services(self) -> Mapping[str, Sequence[str]]:
         """Every service's tags, by name."""
@@ -112,7 +128,7 @@ class Store:
 
     def catalog(self, plain: Sequence[str], with_status: Sequence[str]) -> dict[str, Sequence[Instance]]:
         """The instances of these services; those `with_status` with their checks' status."""
-        self._client.services()  # raises CatalogDenied where an empty answer would mean "not allowed"
+        listed = self._client.services()  # raises CatalogDenied where an empty answer would mean "not allowed"
         single = dict.fromkeys((*with_status, *(plain if len(plain) <= _FEW else ())))
         found: dict[str, Sequence[Instance]] = {name: self._client.instances(name) for name in single}
         if len(single) < len({*plain, *with_status}):
@@ -121,6 +137,19 @@ class Store:
                 if instance.service in bulk:
                     bulk[instance.service].append(instance)
             found.update((name, tuple(instances)) for name, instances in bulk.items())
+        for name in [name for name, instances in found.items() if not instances and name in listed]:
+            found[name] = self.visible(name)
+        return found
+
+    def visible(self, service: str) -> Sequence[Instance]:
+        """The instances of one service; raises CatalogDenied where it is listed and none of them may be seen."""
+        found = self._client.instances(service)
+        if not found and service in self._client.services():
+            # Between the two reads the last one may have gone, or the first one come.
+            found = self._client.instances(service)
+            if not found and service in self._client.services():
+                raise CatalogDenied(f"Consul lists {service} and shows no instance of it: "
+                                    "the token may not read its nodes")
         return found
 
     # --- hints that something moved --------------------------------------------------------------------------------

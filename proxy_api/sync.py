@@ -9,17 +9,17 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from catalog.errors import CatalogError, CatalogUnavailable, Conflict
-from proxy_api import accept, admission, reports, routing
+from proxy_api import accept, admission, reports, routing, sections
 from proxy_api.accept import Judged, Verdict
 from proxy_api.apply import Applier, Proxy, word
-from proxy_api.errors import ProxyError, Unavailable, UnknownService
+from proxy_api.errors import ApplyFailed, ConfigRejected, ProxyError, Unavailable, UnknownService
 from proxy_api.jobs import Job, Outcome, Report
 from proxy_api.keys import Held, Records, Stored
-from proxy_api.known import Files, Known, Moved, Store
+from proxy_api.known import Files, History, Known, Moved, Store
 from proxy_api.plan import Plan, needs_check
 from proxy_api.release import Release
 from proxy_api.render import Rendered, Surroundings
@@ -32,7 +32,9 @@ TICK_S = 2.0  # how often what HAProxy serves is compared with what it should
 RETRY_S = 0.5  # while Consul is away; after its return all is converged within 2 s
 HOLD_S = 30.0  # how long a service keeps its last servers after the catalog lost all of them
 CALL_TIMEOUT_S = 120.0
-CONFLICT_TRIES = 20
+NOT_ACCEPTED_S = 30.0  # before a record that was refused is tried again
+NOT_APPLIED_S = 600.0  # the same for one that HAProxy accepted and could not load: a failed load is a risk for all
+CONFLICT_TRIES = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,21 +53,38 @@ class _Committed:
     now: Stored | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Refused:
+    """A record that cannot be served, why, and when to try it again although it is the same."""
+
+    release: Release | None
+    reason: str
+    again_at: float
+
+
+def _refusal(release: Release | None, fault: Exception, seconds: float) -> _Refused:
+    return _Refused(release, f"its record in Consul is not served: {fault}", time.monotonic() + seconds)
+
+
 class Sync:
     """Owns what is served, and the thread that changes it."""
 
     def __init__(self, store: Store, proxy: Proxy, files: Files, around: Callable[[], Surroundings],
-                 render: Callable[[ProxyState, Surroundings], Rendered], drain_s: float) -> None:
+                 render: Callable[[ProxyState, Surroundings], Rendered], history: History,
+                 unbindable: Callable[[Iterable[tuple[str, int, int]]], str], drain_s: float) -> None:
         self._store, self._proxy, self._around, self._render = store, proxy, around, render
+        self._cannot_bind = unbindable
         self._shared_binds = around().shared_binds()
-        self._known = Known(store, files, self._shared_binds)
+        self._known = Known(store, files, history, proxy.serves_something, self._shared_binds)
         self._resolver = Resolver(self._shared_binds)
         self._applier = Applier(proxy, drain_s)
         self._calls: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._answers: list[tuple[Job, Outcome | ProxyError]] = []
         self._served: Judged | None = None
-        self._refused: dict[str, tuple[Release | None, str]] = {}
+        self._refused: dict[str, _Refused] = {}
         self._empty_since: dict[str, float] = {}
+        self._again: list[Job] = []
+        self._cautious = False
         self._stopping = threading.Event()
         self._reported: Report | None = None
         self._logged = reports.starting(self._known.fault)
@@ -104,6 +123,9 @@ class Sync:
                 waiting = self._pass(waiting)
             except Exception as fault:  # a defect of ours must not end the only writer
                 log.exception("event=pass-failed")
+                self._known.hint("records", 0)
+                self._applier.failed(fault)
+                self._again = []
                 answered = {job for job, _ in self._answers}
                 self._refuse([job for job in waiting if job not in answered],
                              ProxyError(f"internal error: {type(fault).__name__}"))
@@ -140,6 +162,8 @@ class Sync:
         batch, later = _one_per_service(jobs)
         wanted = {job.service: found for job in batch if (found := self._prepare(job)) is not None}
         again = self._settle(wanted, self._known.records) if wanted or moved or self._drifted() else []
+        again += self._again
+        self._again = []
         if self._served is not None and not again and not later:
             self._keep(self._served.rendered)
         return [*again, *later]
@@ -152,7 +176,9 @@ class Sync:
 
     def _drifted(self) -> bool:
         """Whether there is something to do although nobody asked and Consul did not move."""
-        if self._served is None or self._empty_since or self._applier.fault:
+        if self._served is None or self._empty_since or self._applier.fault or self._cautious:
+            return True
+        if self._known.records and self._told(self._served.releases, self._known.records, alone=True):
             return True
         return (self._around() != self._served.rendered.around
                 or self._proxy.serving() != self._served.rendered.config.digest)
@@ -168,102 +194,163 @@ class Sync:
                 return _Wanted(job, self._known.make(job.spec, held.release if isinstance(held, Stored) else None))
             if held is not None:
                 return _Wanted(job, None)
+            self._known.confirm()
             raise UnknownService(f"{job.service} is not configured at this proxy; nothing was removed")
         except ProxyError as fault:
             self._refuse([job], fault)
+        except Conflict:
+            self._lost_race(job)
         except CatalogError as fault:
             self._known.failed(fault)
             self._refuse([job], Unavailable(f"nothing was changed: {fault}"))
         return None
 
-    def _judge(self, releases: accept.Releases) -> Judged:
+    def _judge(self, releases: accept.Releases, pinned: accept.Pinned) -> Judged:
         """Resolve, render and, where HAProxy has to have its say, check. Raises ConfigRejected."""
         before = self._served.rendered if self._served else None
-        last = before.state if before else ProxyState()
-        resolution = self._resolver.resolve(releases, self._known.catalog, (), last)
-        if hold := self._hold(resolution):
-            resolution = self._resolver.resolve(releases, self._known.catalog, hold, last)
-        rendered = self._render(resolution.state, self._around())
-        if needs_check(before, rendered):
-            self._proxy.check(rendered.config)
+        resolution = self._resolve(releases, pinned)
+        if refused := self._unbindable(resolution.state, before.state if before else ProxyState()):
+            resolution = self._resolve(releases, {**pinned, **refused})
+        try:
+            rendered = self._render(resolution.state, self._around())
+            if needs_check(before, rendered):
+                self._proxy.check(rendered.config)
+        except (ValueError, TypeError, LookupError) as fault:
+            raise ConfigRejected(f"it cannot be rendered: {type(fault).__name__}: {fault}") from fault
         return Judged(releases, resolution, rendered)
 
-    def _hold(self, resolution: Resolution) -> tuple[str, ...]:
-        """The services that keep their last servers for a while, because the catalog lost all of them at once."""
+    def _resolve(self, releases: accept.Releases, pinned: accept.Pinned) -> Resolution:
+        catalog, last = self._known.catalog, self._served.rendered.state if self._served else ProxyState()
+        resolution = self._resolver.resolve(releases, catalog, last, pinned=pinned)
+        if hold := self._hold(resolution):
+            resolution = self._resolver.resolve(releases, catalog, last, hold, self._known.taken(), pinned)
+        return resolution
+
+    def _hold(self, resolution: Resolution) -> dict[str, Release]:
+        """The services that keep their last servers for a while, because the catalog lost all of them at once.
+
+        What was not served by this process is not held: after a failover the catalog is all there is to go by.
+        """
         now = time.monotonic()
-        empty = {name for name, outcome in resolution.effective.items()
-                 if outcome.gone and not outcome.release.members()}
-        for name in empty:
-            self._empty_since.setdefault(name, now)
+        empty = {}
+        for name, outcome in resolution.effective.items():
+            if outcome.gone and not outcome.release.members():
+                last = self._served.resolution.effective.get(name) if self._served else None
+                if last is not None and last.release.members():
+                    empty[name] = last.release
+                    self._empty_since.setdefault(name, now)
         self._empty_since = {n: since for n, since in self._empty_since.items() if n in empty}
-        return tuple(sorted(n for n in empty if now - self._empty_since[n] < HOLD_S))
+        return {n: release for n, release in empty.items() if now - self._empty_since[n] < HOLD_S}
+
+    def _unbindable(self, wanted: ProxyState, before: ProxyState) -> dict[str, str]:
+        """The services whose templates bind, other than they do already, what cannot be bound."""
+        found = {}
+        for service in wanted.services:
+            if service.custom is not None and service is not before.get(service.name):
+                last = before.get(service.name)
+                had = sections.bound(last.custom) if last is not None and last.custom is not None else ()
+                if why := self._cannot_bind(set(sections.bound(service.custom)) - set(had)):
+                    found[service.name] = why
+        return found
+
+    def _moved_services(self, releases: accept.Releases) -> tuple[str, ...]:
+        """The services that would now be served otherwise than they are, by nobody's request."""
+        before = self._served.rendered.state if self._served else ProxyState()
+        return tuple(s.name for s in self._resolve(releases, {}).state.services if s is not before.get(s.name))
 
     # --- changing --------------------------------------------------------------------------------------------------
 
     def _settle(self, wanted: Mapping[str, _Wanted], records: Records) -> list[Job]:
-        """Check, commit and apply: the jobs' changes and whatever else Consul says. Jobs that lost a race come back."""
+        """Check, commit and apply: the jobs' changes and whatever else Consul says. The jobs that have to wait."""
         serving = dict(self._served.releases) if self._served else {}
         told = self._told(serving, records, alone=not wanted)
         changes = {**told, **{name: w.release for name, w in wanted.items()}}
         try:
-            verdict = accept.accept(serving, changes, self._judge)
+            verdict = accept.accept(serving, changes, self._judge, self._moved_services)
         except ProxyError as fault:
-            self._refuse([w.job for w in wanted.values()], fault)
+            # Not one service's fault: a change is not to blame for what is wrong with the whole.
+            self._refuse([w.job for w in wanted.values()], ApplyFailed(str(fault)))
             self._applier.failed(fault)
             return []
         self._note(verdict, wanted, told)
         good = {name: w for name, w in wanted.items() if name not in verdict.rejected}
-        committed, again = self._commit(good, records)
+        committed = self._commit(good, records)
         judged = verdict.judged
-        if len(committed) < len(good):
-            kept = {n: r for n, r in changes.items() if n not in verdict.rejected and (n in committed or n not in good)}
-            judged = accept.accept(serving, kept, self._judge).judged
         try:
+            if len(committed) < len(good):
+                kept = {n: r for n, r in changes.items()
+                        if n not in verdict.rejected and (n in committed or n not in good)}
+                second = accept.accept(serving, kept, self._judge, self._moved_services)
+                if lost := second.rejected.keys() & committed.keys():
+                    raise ApplyFailed(f"{', '.join(sorted(lost))}: {second.rejected[min(lost)]}")
+                judged = second.judged
             step = self._applier.apply(self._served.rendered if self._served else None, judged.rendered,
-                                       asked=bool(committed))
+                                       asked=bool(committed) or self._cautious)
         except ProxyError as fault:
-            self._roll_back(committed)
-            self._refuse([good[name].job for name in committed], fault)
-            self._applier.failed(fault)
-            return again
+            return self._not_applied(fault, {n: (good[n].job, made) for n, made in committed.items()}, told)
         if step is not None:
             self._served = judged
+            self._cautious = False
             for name, made in committed.items():
                 self._answers.append((good[name].job, _outcome(name, made, step, judged)))
-        return again
+        return []
+
+    def _not_applied(self, fault: ProxyError, committed: Mapping[str, tuple[Job, _Committed]],
+                     told: accept.Changes) -> list[Job]:
+        """HAProxy did not take it. Put the records back, and find out whose fault it is by trying each by itself."""
+        self._applier.failed(fault)
+        self._roll_back({name: made for name, (_, made) in committed.items()})
+        jobs = [job for job, _ in committed.values()]
+        if len(jobs) > 1:
+            for job in jobs:
+                job.alone = True
+            return jobs
+        self._refuse(jobs, fault)
+        if len(told) > 1:
+            self._cautious = True
+        elif not jobs:
+            for name, release in told.items():
+                self._refused[name] = _refusal(release, fault, NOT_APPLIED_S)
+        return []
 
     def _told(self, serving: accept.Releases, records: Records, alone: bool) -> dict[str, Release | None]:
-        """How the records differ from what is served; nothing where the same was refused before, by itself."""
+        """How the records differ from what is served, but for what was refused before and is still the same.
+
+        After HAProxy did not take several at once, one at a time: the one that it does not take is then known.
+        """
         stored = {name: s.release for name, s in records.stored().items()}
         told: dict[str, Release | None] = {n: r for n, r in stored.items() if serving.get(n) != r}
         told.update({n: None for n in serving if n not in stored})
-        known = all(n in self._refused and self._refused[n][0] == r for n, r in told.items())
-        return {} if alone and known else told
+        now = time.monotonic()
+        fresh = {n: r for n, r in told.items()
+                 if n not in self._refused or self._refused[n].release != r
+                 or (alone and now > self._refused[n].again_at)}
+        if self._cautious:
+            return dict([next(iter(fresh.items()))]) if alone and fresh else {}
+        return fresh
 
     def _note(self, verdict: Verdict, wanted: Mapping[str, _Wanted], told: accept.Changes) -> None:
         """Tell those whose change was refused; remember the records that cannot be served, whom nobody asked about."""
         for name in sorted(verdict.rejected.keys() & wanted.keys()):
             self._refuse([wanted[name].job], verdict.rejected[name])
-        if told or wanted:
-            self._refused = {name: (told[name], f"its record in Consul is not served: {fault}")
-                             for name, fault in verdict.rejected.items() if name in told and name not in wanted}
+        self._refused = {name: why for name, why in self._refused.items() if name not in told and name not in wanted}
+        self._refused.update((name, _refusal(told[name], fault, NOT_ACCEPTED_S))
+                             for name, fault in verdict.rejected.items() if name in told and name not in wanted)
 
-    def _commit(self, wanted: Mapping[str, _Wanted], records: Records) -> tuple[dict[str, _Committed], list[Job]]:
-        """Write what was accepted to Consul: what holds from now on, and the jobs that lost a race."""
+    def _commit(self, wanted: Mapping[str, _Wanted], records: Records) -> dict[str, _Committed]:
+        """Write what was accepted to Consul; what holds from now on."""
         held = dict(records.held)
         committed: dict[str, _Committed] = {}
-        again = []
-        for name, want in wanted.items():
+        waiting = list(wanted.items())
+        while waiting:
+            name, want = waiting.pop(0)
             job = want.job
             try:
                 made = committed[name] = self._write(name, want.release, held.get(name))
             except Conflict:
-                self._known.hint("records", 0)
-                job.lost_races += 1
-                if job.lost_races <= CONFLICT_TRIES:
-                    again.append(job)
-                else:
-                    self._refuse([job], Unavailable(f"others changed {name} {CONFLICT_TRIES} times; ask again"))
+                self._lost_race(job)
+                self._again += [later.job for _, later in waiting]  # their turn would be lost for the same reason
+                break
             except ProxyError as fault:
                 self._refuse([job], fault)
             except CatalogError as fault:
@@ -275,7 +362,16 @@ class Sync:
                 else:
                     held[name] = made.now
         self._known.records = replace(records, held=held)
-        return committed, again
+        return committed
+
+    def _lost_race(self, job: Job) -> None:
+        """Somebody committed since the records were read: read again, and let the job try again after that."""
+        self._known.hint("records", 0)
+        job.lost_races += 1
+        if job.lost_races <= CONFLICT_TRIES:
+            self._again.append(job)
+        else:
+            self._refuse([job], Unavailable(f"others changed the records {CONFLICT_TRIES} times meanwhile; ask again"))
 
     def _write(self, name: str, release: Release | None, before: Held | None) -> _Committed:
         if release is None:
@@ -283,6 +379,7 @@ class Sync:
             self._store.remove(name, before)
             return _Committed(before, None)
         if isinstance(before, Stored) and before.release == release:
+            self._known.confirm()  # an answer of "nothing" is a promise too: that this is what holds now
             return _Committed(before, before)
         return _Committed(before, self._store.write(release, before))
 
@@ -313,7 +410,7 @@ class Sync:
         known = self._known
         return reports.build(
             records=known.records, served=self._served, recovered=known.catalog is not None,
-            problems={**known.problems, **{name: reason for name, (_, reason) in self._refused.items()}},
+            problems={**known.problems, **{name: refused.reason for name, refused in self._refused.items()}},
             consul_fault=known.fault, apply_fault=self._applier.fault,
             on_disk=self._proxy.serves_something(), reloads=self._applier.reloads,
             runtime_changes=self._applier.runtime_changes,
@@ -346,7 +443,13 @@ def _outcome(name: str, made: _Committed, step: Plan, judged: Judged) -> Outcome
 
 
 def _one_per_service(jobs: Sequence[Job]) -> tuple[list[Job], list[Job]]:
-    """The first job of each service, and the rest: what two callers want of one service happens in turn."""
+    """The first job of each service, and the rest: what two callers want of one service happens in turn.
+
+    A job that HAProxy did not take together with others has a pass to itself.
+    """
+    alone = next((job for job in jobs if job.alone), None)
+    if alone is not None:
+        return [alone], [job for job in jobs if job is not alone]
     first: dict[str, Job] = {}
     for job in jobs:
         first.setdefault(job.service, job)

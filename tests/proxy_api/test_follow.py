@@ -74,15 +74,20 @@ def test_an_outbound_host_has_no_instances_to_follow() -> None:
 
 def test_a_hold_keeps_the_last_servers_but_those_whose_address_another_has() -> None:
     made = release("restarts", i("x", 1), i("y", 2))
-    found = effective(made, {"a": [], "b": [i("z", 2)]}, hold=True)
+    found = effective(made, {"a": [], "b": [i("z", 2)]}, made, {("10.0.0.1", 2)})
     assert serving(found) == [("x", 1)]
     assert found.held
     assert [x.id for x in found.gone] == ["x", "y"]
-    assert serving(effective(made, {"a": []}, hold=False)) == []
+    assert serving(effective(made, {"a": []})) == []
+
+
+def test_a_hold_keeps_what_was_served_last_not_what_was_admitted_first() -> None:
+    made, served = release("all", i("x", 1)), release("all", i("y", 2))
+    assert serving(effective(made, {"a": []}, served)) == [("y", 2)]
 
 
 def test_a_hold_is_for_a_release_that_lost_all_of_its_servers_only() -> None:
-    found = effective(release("restarts", i("x", 1), i("y", 2)), {"a": [i("x", 1)]}, hold=True)
+    found = effective(release("restarts", i("x", 1), i("y", 2)), {"a": [i("x", 1)]}, release("restarts", i("x", 1)))
     assert (serving(found), found.held) == ([("x", 1)], False)
 
 
@@ -112,7 +117,9 @@ def test_what_was_never_admitted_never_serves(mode: str, admitted: list[Instance
                                               others: list[Instance], hold: bool) -> None:
     made = release(mode, *admitted)
     catalog = None if now is None else {"a": now, "b": others}
-    outcome = effective(made, catalog, hold)
+    last = made if hold else None
+    taken = {(x.address, x.port) for x in (*(now or ()), *others)}
+    outcome = effective(made, catalog, last, taken)
     before = {(m.instance.node, m.instance.id): m for m in made.members()}
     for m in outcome.release.members():
         was = before[m.instance.node, m.instance.id]
@@ -121,13 +128,13 @@ def test_what_was_never_admitted_never_serves(mode: str, admitted: list[Instance
         if mode == "never" or now is None:
             assert m == was
         elif outcome.held:
-            assert at not in {(x.address, x.port) for x in (*now, *others)}
+            assert at not in taken
         else:
             here = next(x for x in now if (x.node, x.id) == (m.instance.node, m.instance.id))
             assert at == (here.address, here.port)
             assert here.container == m.instance.container or (not m.instance.container and at == (
                 was.instance.address, was.instance.port))
-    assert effective(made, catalog, hold) == outcome
+    assert effective(made, catalog, last, taken) == outcome
     if catalog is not None and not outcome.held:
         assert effective(outcome.release, catalog).release == outcome.release, "following once is enough"
 

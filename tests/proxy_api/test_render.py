@@ -37,7 +37,7 @@ def haproxy() -> Iterator[Haproxy]:
 
 
 def rendered(releases: Mapping[str, Release]) -> Rendered:
-    found = state.resolve(releases, None, (), AROUND.shared_binds(), ProxyState())
+    found = state.resolve(releases, None, AROUND.shared_binds(), ProxyState())
     assert not found.broken
     return render.render(found.state, AROUND, ENVIRONMENT)
 
@@ -225,7 +225,7 @@ def test_the_server_line_of_an_instance(found: Instance, line: str) -> None:
 def test_an_instance_whose_address_is_none_is_left_out_and_named(address: str) -> None:
     spec = RouteSpec("a", paths=("/",))
     release = release_of(spec, [instance(address), instance("10.0.0.1", id="good")])
-    found = state.resolve({"a": release}, None, (), (), ProxyState()).state.services[0]
+    found = state.resolve({"a": release}, None, (), ProxyState()).state.services[0]
     assert [s.address for s in found.servers] == ["10.0.0.1"]
     assert len(found.left_out) == 1
     assert "is no address to send to" in found.left_out[0]
@@ -234,7 +234,7 @@ def test_an_instance_whose_address_is_none_is_left_out_and_named(address: str) -
 @pytest.mark.parametrize("port", [0, -1, 65536])
 def test_an_instance_without_a_usable_port_is_left_out(port: int) -> None:
     release = release_of(RouteSpec("a", paths=("/",)), [instance("10.0.0.1", port)])
-    assert state.resolve({"a": release}, None, (), (), ProxyState()).state.services[0].servers == ()
+    assert state.resolve({"a": release}, None, (), ProxyState()).state.services[0].servers == ()
 
 
 def test_nothing_at_all_is_a_frontend_that_answers_503(haproxy: Haproxy) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -137,20 +139,63 @@ def test_a_haproxy_that_somebody_reloaded_behind_our_back_is_put_right(proxy: Pr
 
 
 def test_a_reload_that_fails_is_rolled_back(proxy: ProxyProcess, consul: ConsulServer) -> None:
-    """A template that binds an address that is taken passes HAProxy's check and fails at the reload."""
-    with Origin("squatter") as squatter:
-        (proxy.templates_path / "t.cfg").write_text(
-            f"frontend t\n bind {squatter.host}:{squatter.port}\n default_backend t\n"
-            "backend t\n server s 127.0.0.1:1\n")
-        before = stored(consul)
-        status, answer = proxy.api("reconfigure", serviceName="t", consulTemplatePath="t.cfg")
-        assert status == 500
-        assert "HAProxy" in answer["Message"]
-        assert stored(consul) == before
+    """A template that binds a socket in no directory passes HAProxy's check and fails at the reload."""
+    bind_in_template(proxy, "unix@/no/such/directory/socket")
+    before = stored(consul)
+    status, answer = proxy.api("reconfigure", serviceName="t", consulTemplatePath="t.cfg")
+    assert status == 500
+    assert "HAProxy" in answer["Message"]
+    assert stored(consul) == before
+    wait_until(lambda: proxy.instances("/x") == {"a", "b", "c"}, 5, "the old state is served")
+    assert proxy.api("reconfigure", serviceName="x", servicePath="/x2").status == 200
+    assert proxy.instances("/x2") == {"a", "b", "c"}
+    proxy.wait_ready(5)
+
+
+def bind_in_template(proxy: ProxyProcess, address: str) -> None:
+    (proxy.templates_path / "t.cfg").write_text(
+        f"frontend t\n bind {address}\n default_backend t\nbackend t\n server s 127.0.0.1:1\n")
+
+
+def test_an_address_that_is_taken_is_found_out_before_the_reload(proxy: ProxyProcess, consul: ConsulServer) -> None:
+    with Origin("squatter") as squatter, ThreadPoolExecutor(6) as pool:
+        bind_in_template(proxy, f"{squatter.host}:{squatter.port}")
+        before = settled(Haproxy(str(proxy.configs_path)))
+        bad = pool.submit(proxy.api, "reconfigure", serviceName="t", consulTemplatePath="t.cfg")
+        others = [pool.submit(proxy.api, "reconfigure", serviceName="x", servicePath=f"/x{n}") for n in range(4)]
+        status, answer = bad.result(30)
+        assert status == 400
+        assert f"{squatter.host}:{squatter.port} cannot be bound" in answer["Message"]
+        assert {job.result(30).status for job in others} == {200}
+        assert settled(Haproxy(str(proxy.configs_path))) == before, "no reload was tried"
+
+
+def test_at_a_failover_a_service_that_cannot_bind_hurts_no_other(proxy: ProxyProcess) -> None:
+    with Origin("free") as free:
+        address = f"{free.host}:{free.port}"
+    bind_in_template(proxy, address)
+    assert proxy.api("reconfigure", serviceName="t", consulTemplatePath="t.cfg").status == 200
+    proxy.kill9()
+    proxy.wipe()
+    with Origin("squatter", free.host, free.port):
+        proxy.start().wait_ready(15)
         assert proxy.instances("/x") == {"a", "b", "c"}
+        assert any(d.startswith("t: ") and "cannot be bound" in d for d in proxy.api("/ready").json["Detail"])
         assert proxy.api("reconfigure", serviceName="x", servicePath="/x2").status == 200
-        assert proxy.instances("/x2") == {"a", "b", "c"}
-        proxy.wait_ready(5)
+
+
+def test_at_a_failover_a_service_that_fails_the_load_is_found_and_left_out(proxy: ProxyProcess) -> None:
+    directory = proxy.directory / "sockets"
+    directory.mkdir()
+    directory.chmod(0o777)
+    bind_in_template(proxy, f"unix@{directory}/s")
+    assert proxy.api("reconfigure", serviceName="t", consulTemplatePath="t.cfg").status == 200
+    proxy.kill9()
+    proxy.wipe()
+    shutil.rmtree(directory)
+    proxy.start().wait_ready(40)
+    assert proxy.instances("/x") == {"a", "b", "c"}
+    assert any(d.startswith("t: ") for d in proxy.api("/ready").json["Detail"])
 
 
 def test_a_full_or_read_only_disk_refuses_the_change_and_serves_on(proxy: ProxyProcess, consul: ConsulServer) -> None:
