@@ -125,7 +125,7 @@ def test_a_consul_that_lost_its_data_gets_the_records_back(a: Origin) -> None:
 ACL = {"acl": {"enabled": True, "default_policy": "deny", "tokens": {"master": "root-secret"}}}
 
 
-def _token(consul: ConsulServer, rules: str) -> str:
+def new_token(consul: ConsulServer, rules: str) -> str:
     policy = consul.request("PUT", "/v1/acl/policy", {"Name": f"p{abs(hash(rules))}", "Rules": rules})
     assert policy.status == 200, policy.body
     made = consul.request("PUT", "/v1/acl/token", {"Policies": [{"ID": policy.json()["ID"]}]})
@@ -136,10 +136,10 @@ def _token(consul: ConsulServer, rules: str) -> str:
 def test_a_token_that_may_not_read_is_denied_not_empty(a: Origin) -> None:
     with ConsulServer(config=ACL, token="root-secret") as consul:
         consul.register("x", a.host, a.port, meta={"registrar-container": "c"})
-        good = _token(consul, 'key_prefix "docker-flow/" {policy="write"} service_prefix "" {policy="read"} '
+        good = new_token(consul, 'key_prefix "docker-flow/" {policy="write"} service_prefix "" {policy="read"} '
                               'node_prefix "" {policy="read"}')
-        kv_only = _token(consul, 'key_prefix "docker-flow/" {policy="write"}')
-        nothing = _token(consul, 'key_prefix "elsewhere/" {policy="write"}')
+        kv_only = new_token(consul, 'key_prefix "docker-flow/" {policy="write"}')
+        nothing = new_token(consul, 'key_prefix "elsewhere/" {policy="write"}')
         with ProxyProcess(consul.address, env={"CONSUL_HTTP_TOKEN": good}) as proxy:
             assert proxy.api("reconfigure", serviceName="x", servicePath="/x").status == 200
             for token in (kv_only, nothing):
