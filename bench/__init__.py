@@ -1,0 +1,1 @@
+"""What `make bench` runs: figures as ratios to a floor that is measured in the same run."""
