@@ -1,8 +1,8 @@
 """A Docker engine for demo, tests and bench: the one that answers already, or one started here for as long as needed.
 
 An engine that others run is used and never stopped. Otherwise dockerd is started as root on the default socket, with
-its data in this checkout's .tools, and the last of its users stops it: each user holds a shared lock, which the kernel
-drops even for a killed process, and whoever can turn its own into an exclusive one was the last.
+its data in /var/lib/portbook-engine, and the last of its users stops it: each user holds a shared lock, which the
+kernel drops even for a killed process, and whoever can turn its own into an exclusive one was the last.
 
     python -m deploy.engine run -- COMMAND...    holds an engine while the command runs
     python -m deploy.engine start                starts one and leaves it (until `stop`)
@@ -32,7 +32,7 @@ from deploy.waiting import wait_until
 
 # One for the machine, not for the checkout: there is one default socket. Root's own, as starting takes root anyway.
 STATE = Path("/run/portbook-engine")
-DATA = Path(__file__).resolve().parent.parent / ".tools" / "docker"
+DATA = Path("/var/lib/portbook-engine")  # not in a checkout: one may go while the engine serves another
 START_DEADLINE = 60.0
 STOP_DEADLINE = 30.0
 
