@@ -6,6 +6,7 @@ for the library's own, which has no time-outs, follows HTTP_PROXY and lets envir
 """
 
 import os
+import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -13,6 +14,7 @@ from urllib.parse import quote
 
 import requests
 from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection
 
 from catalog.address import Endpoint
 from catalog.errors import CatalogDenied, CatalogRejected, CatalogUnavailable, Conflict
@@ -20,6 +22,16 @@ from catalog.errors import CatalogDenied, CatalogRejected, CatalogUnavailable, C
 MAX_CONNECTIONS = 4  # per process (design section 5)
 CONNECT_TIMEOUT_S = 2.0
 READ_TIMEOUT_S = 10.0
+# A long poll is silent for a minute, so only the kernel can tell a Consul that is cut off from one that has no news:
+# a probe after 5 s of silence and every 2 s, and the connection is given up after 10 s without an answer to one.
+_KEEP_ALIVE = (
+    *HTTPConnection.default_socket_options,
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 5),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 2),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
+    (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 10_000),
+)
 
 Params = Sequence[tuple[str, Any]] | Mapping[str, Any] | None
 
@@ -83,6 +95,13 @@ class TokenSource:
         return self._token
 
 
+class _Adapter(HTTPAdapter):
+    """requests' own, with connections that notice a peer that is cut off."""
+
+    def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **more: Any) -> None:
+        super().init_poolmanager(connections, maxsize, block, socket_options=_KEEP_ALIVE, **more)
+
+
 class Transport:
     """python-consul2's HTTP client, ours. Safe to use from several threads.
 
@@ -100,7 +119,7 @@ class Transport:
         if access.basic_auth:
             user, _, password = access.basic_auth.partition(":")
             self._session.auth = (user, password)
-        adapter = HTTPAdapter(pool_connections=len(endpoints), pool_maxsize=MAX_CONNECTIONS, pool_block=True)
+        adapter = _Adapter(pool_connections=len(endpoints), pool_maxsize=MAX_CONNECTIONS, pool_block=True)
         self._session.mount("http://", adapter)
         self._session.mount("https://", adapter)
 
@@ -136,7 +155,8 @@ class Transport:
                 answer = self._send(endpoint, method, path, params, data, timeout)
             except requests.exceptions.ConnectTimeout:
                 faults.append(f"{endpoint.url}: no connection within {CONNECT_TIMEOUT_S:.0f} s")
-            except requests.exceptions.RequestException as fault:
+            except OSError as fault:
+                # requests' exceptions are OSErrors, and for a missing CA or certificate file it raises a bare one.
                 faults.append(f"{endpoint.url}: {_plain(fault)}")
                 if method != "GET" and not _never_sent(fault):
                     break
@@ -161,13 +181,15 @@ class Transport:
         return Response(answer.status_code, answer.headers, answer.text, answer.content)
 
 
-def _never_sent(fault: requests.exceptions.RequestException) -> bool:
+def _never_sent(fault: OSError) -> bool:
     return "NewConnectionError" in repr(fault) or isinstance(fault, requests.exceptions.SSLError)
 
 
-def _plain(fault: requests.exceptions.RequestException) -> str:
+def _plain(fault: OSError) -> str:
     """A short cause without the URL that requests puts into its texts."""
     text = repr(fault)
+    if not isinstance(fault, requests.exceptions.RequestException):
+        return str(fault)  # it names the file
     if isinstance(fault, requests.exceptions.SSLError):
         return "TLS could not be agreed on (certificate, CA or protocol)"
     if isinstance(fault, requests.exceptions.Timeout):

@@ -17,15 +17,21 @@ def watch(wait: Callable[[int], int], hint: Callable[[int], None], stop: threadi
     backwards, when anything may have been missed.
     """
     index = 0
+    told = False
     while not stop.is_set():
         try:
             found = wait(index)
-        except CatalogError:
+            if found != index:
+                hint(found if index else 0)
+        except Exception as fault:
+            # Whatever it is, a watch that ended would leave this replica behind for good without a sign of it.
+            if not isinstance(fault, CatalogError) and not told:
+                log.exception("event=watch-failed")
+                told = True
             index = 0
             stop.wait(PAUSE_S)
             continue
-        if found != index:
-            hint(found if index else 0)
+        told = False
         index = found
         stop.wait(MIN_INTERVAL_S)
 
