@@ -5,6 +5,7 @@ what it read, and from then on with `Recorded`, which gives it exactly that agai
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 from jinja2 import StrictUndefined, TemplateError
@@ -13,6 +14,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from catalog.model import Instance
 from proxy_api import consul_template, sections
 from proxy_api.consul_template import Data, ServiceEntry, TemplateFault
+from proxy_api.consul_template.values import is_unfit, unfit
 from proxy_api.errors import InvalidTemplate
 from proxy_api.release import Admission, Release, Template, admit
 from proxy_api.sections import Custom
@@ -123,7 +125,7 @@ def _render_jinja(text: str, data: Data) -> str:
     environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True)
     try:
         return environment.from_string(text).render(**_jinja_functions(data))
-    except TemplateFault:
+    except (TemplateFault, InvalidTemplate):
         raise
     except TemplateError as fault:
         line = getattr(fault, "lineno", None)
@@ -132,15 +134,42 @@ def _render_jinja(text: str, data: Data) -> str:
         raise InvalidTemplate(f"{type(fault).__name__}: {fault}") from None
 
 
+class _Unprintable:
+    """Text from the catalog that is no plain word, as Jinja2 gets it: it can be compared and nothing else.
+
+    No `str`, since the methods, filters and operators of one would all be ways to the output.
+    """
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __eq__(self, other: object) -> bool:
+        return self._text == (other._text if isinstance(other, _Unprintable) else other)
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+    def __str__(self) -> str:
+        raise InvalidTemplate(unfit(self._text))
+
+    __repr__ = __str__
+
+
+def _word(text: str) -> Any:
+    return _Unprintable(text) if is_unfit(text) else text
+
+
 def _jinja_functions(data: Data) -> Mapping[str, Callable[..., Any]]:
     """The data of consul-template's functions, under the same names."""
 
     def service(name: str, filters: str | None = None) -> Sequence[ServiceEntry]:
-        found = data.service(name, filters)
-        for entry in found:
-            if not "".join((entry.Node, entry.Address, entry.ID, entry.Name, *entry.Tags)).isprintable():
-                raise InvalidTemplate(f"an instance of {name} has a control character in the catalog")
-        return found
+        return tuple(
+            replace(e, Node=_word(e.Node), Address=_word(e.Address), ID=_word(e.ID), Name=_word(e.Name),
+                    NodeAddress=_word(e.NodeAddress), Tags=tuple(_word(tag) for tag in e.Tags))
+            for e in data.service(name, filters))
+
+    def services() -> Sequence[tuple[Any, tuple[Any, ...]]]:
+        return tuple((_word(name), tuple(_word(tag) for tag in tags)) for name, tags in data.services())
 
     def key(name: str) -> str:
         value = data.key(name)
@@ -152,5 +181,5 @@ def _jinja_functions(data: Data) -> Mapping[str, Callable[..., Any]]:
         value = data.key(name)
         return default if value is None else value
 
-    return {"service": service, "services": data.services, "key": key, "keyOrDefault": key_or_default,
+    return {"service": service, "services": services, "key": key, "keyOrDefault": key_or_default,
             "keyExists": lambda name: data.key(name) is not None}

@@ -25,6 +25,8 @@ RELOAD_TIMEOUT_S = 30
 SOCKET_TIMEOUT_S = 5
 _POLL_S = 0.005
 _HAND_OVER_S = 0.2
+# All that HAProxy gets of the environment: a template may refer to it, and ours holds tokens.
+_ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH")
 # `show servers state`, version 1 (management guide 9.3): admin states that keep new traffic away, and the port's place.
 _OUT_OF_ROTATION = 0x01 | 0x02 | 0x04 | 0x08 | 0x10 | 0x20
 _PORT_FIELD = 18
@@ -90,7 +92,8 @@ class Haproxy:
         try:
             result = subprocess.run(
                 [self._program, "-c", "-f", str(directory / MAIN_FILE)], stdin=subprocess.DEVNULL,
-                capture_output=True, text=True, errors="replace", timeout=CHECK_TIMEOUT_S, check=False)
+                capture_output=True, text=True, errors="replace", timeout=CHECK_TIMEOUT_S, check=False,
+                env=environment())
         except (OSError, subprocess.TimeoutExpired) as fault:
             raise ApplyFailed(f"HAProxy's check could not be run: {fault}") from None
         if result.returncode:
@@ -261,6 +264,11 @@ class Haproxy:
                 absent = True
             time.sleep(min(_POLL_S, left))
         raise ApplyFailed(f"HAProxy did not serve the new configuration within {RELOAD_TIMEOUT_S} s")
+
+
+def environment() -> dict[str, str]:
+    """The environment that HAProxy runs in."""
+    return {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
 
 
 def _until(seconds: float) -> Iterator[float]:

@@ -15,14 +15,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import IO
 
 from proxy_api import render
 from proxy_api.certificates import Certificates
-from proxy_api.haproxy import Haproxy
+from proxy_api.haproxy import Haproxy, environment
 from proxy_api.settings import Settings
 from proxy_api.state import ProxyState
 from proxy_api.surroundings import Around, bootstrap, text_environment
@@ -155,18 +155,18 @@ class Supervisor:
             self._start_proxy()
         if not self._api.pid and now >= self._api.start_at:
             # It must not outlive us: a second writer would come with the next supervisor.
-            self._start(self._api, self._api_command, None, _die_with_parent)
+            self._start(self._api, self._api_command, None, None, _die_with_parent)
 
     def _start_proxy(self) -> None:
         with open(self._log, "ab") as output:
-            self._start(self._proxy, self._haproxy.command(), output, None)
+            self._start(self._proxy, self._haproxy.command(), output, environment(), None)
         with contextlib.suppress(OSError):
             self._haproxy.remember(self._proxy.pid)
 
     def _start(self, child: Child, command: list[str], output: IO[bytes] | None,
-               before: Callable[[], None] | None) -> None:
+               environ: Mapping[str, str] | None, before: Callable[[], None] | None) -> None:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-                                   start_new_session=True, preexec_fn=before)
+                                   start_new_session=True, env=environ, preexec_fn=before)
         child.watch(process.pid, process)
         log.info("event=started process=%s pid=%d", child.name, process.pid)
 
@@ -230,7 +230,8 @@ def _die_with_parent() -> None:
 
 def _require_version(program: str) -> None:
     try:
-        text = subprocess.run([program, "-v"], capture_output=True, text=True, timeout=10, check=True).stdout
+        text = subprocess.run([program, "-v"], capture_output=True, text=True, timeout=10, check=True,
+                              env=environment()).stdout
     except (OSError, subprocess.SubprocessError) as fault:
         raise CannotStart(f"HAPROXY_BIN: {program} cannot be run: {fault}; install HAProxy 2.6 or later") from None
     found = re.search(r"version (\d+)\.(\d+)", text)

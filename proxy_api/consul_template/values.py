@@ -16,15 +16,18 @@ from proxy_api.consul_template.faults import Unfit
 
 MAX_OUTPUT = 4 * 1024 * 1024  # characters, of the whole output and of any one value on the way to it
 
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+# What ends a line or a word of HAProxy's configuration, begins a comment, or stands for something else there, as a
+# variable of the environment does.
+_UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\s\"'\\$#]")
 _INT64 = range(-(2**63), 2**63)
 
 
 class CatalogText(str):
-    """Text from the catalog that holds a control character: it may be compared, but never become output.
+    """Text from the catalog that is no plain word: it may be compared, but never become output.
 
     Whoever may register a service may choose its tags, and a line break in one would otherwise add a directive
-    to the configuration. Refusing it on reading would let one odd tag break templates that only compare tags.
+    to the configuration, a blank an argument, and `${X}` the environment. Refusing it on reading would let one odd
+    tag break templates that only compare tags.
     """
 
 
@@ -56,13 +59,24 @@ Value: TypeAlias = bool | int | float | str | tuple["Value", ...] | Mapping[str,
 
 def guard(text: str) -> str:
     """Mark catalog text that must not be printed."""
-    return CatalogText(text) if _CONTROL.search(text) else text
+    return CatalogText(text) if is_unfit(text) else text
+
+
+def is_unfit(text: str) -> bool:
+    """Whether text from the catalog would be more than a part of a plain word in HAProxy's configuration."""
+    return _UNFIT.search(text) is not None
+
+
+def unfit(text: str) -> str:
+    """What to say when such text was to become output."""
+    return (f"the catalog holds {shorten(text)}, and text with a blank, a quote, a backslash, '$', '#' or a control "
+            "character may not reach the configuration")
 
 
 def clean(text: str) -> str:
     """The text, if it may become output."""
     if isinstance(text, CatalogText):
-        raise Unfit(f"the catalog holds {shorten(text)}, and its control character may not reach the configuration")
+        raise Unfit(unfit(text))
     return text
 
 

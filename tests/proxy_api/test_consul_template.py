@@ -325,7 +325,7 @@ HOSTILE = ServiceEntry("n1", "10.0.0.1", 80, "a", "web", ("ok", "x\n    server e
     ],
 )
 def test_no_tag_can_add_a_line_to_the_configuration(template: str) -> None:
-    with pytest.raises(TemplateFault, match=r"the catalog holds .* its control character may not reach"):
+    with pytest.raises(TemplateFault, match=r"the catalog holds .* a control character may not reach"):
         render(template, FakeData((HOSTILE,)))
 
 
@@ -335,8 +335,8 @@ def test_a_hostile_tag_does_not_break_templates_that_only_compare_tags() -> None
 
 
 @pytest.mark.parametrize("name", ["Node", "Address", "ID", "NodeAddress", "Status"])
-@pytest.mark.parametrize("character", ["\n", "\r", "\0", "\x1b", "\u2028"])
-def test_no_field_can_print_a_control_character(name: str, character: str) -> None:
+@pytest.mark.parametrize("character", ["\n", "\r", "\0", "\x1b", "\u2028", " ", "\u00a0", "\"", "'", "\\", "$", "#"])
+def test_no_field_can_print_more_than_a_word(name: str, character: str) -> None:
     values = {"Node": "n", "Address": "a", "ID": "i", "NodeAddress": "b", "Status": "passing", name: f"x{character}y"}
     entry = ServiceEntry(Name="web", Port=80, Tags=(), **values)
     with pytest.raises(TemplateFault, match="control character"):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from deploy.local import ConsulServer, ProxyProcess, loopback_address, wait_until
+from deploy.local import Answer, ConsulServer, ProxyProcess, loopback_address, wait_until
 from deploy.origin import Origin
+from proxy_api.haproxy import Haproxy
 from tests.stored import stored
 
 # The article's own test_configs/tmpl/go-demo.tmpl, as published.
@@ -193,15 +195,62 @@ def test_two_templates_with_one_acl_name_are_kept_apart(
     assert proxy.instances("/demo") == {"a"}
 
 
-def test_text_from_the_catalog_cannot_add_a_directive(
-        consul: ConsulServer, proxy: ProxyProcess, origins: dict[str, Origin]) -> None:
+HOSTILE = ["x\n  server evil 127.0.0.1:1", "x ssl", "x#", "'x", '"${API_TOKEN}"', "x\\n", "$HOME"]
+
+
+@pytest.mark.parametrize("tag", HOSTILE)
+def test_text_from_the_catalog_cannot_add_to_a_line(
+        module_consul: ConsulServer, busy: ProxyProcess, origins: dict[str, Origin], tag: str) -> None:
     a = origins["a"]
-    consul.register("go-demo", a.host, a.port, tags=["x\n  server evil 127.0.0.1:1"])
-    fe = write(proxy, "fe.ctmpl", FE)
-    for name, text in (("be.ctmpl", BE.replace("check", "check # {{ range $e.Tags }}{{ . }}{{ end }}")),
-                       ("be.j2", BE_J2.replace("check", "check # {{ e.Tags[0] }}"))):
-        be = write(proxy, name, text)
-        status, answer = proxy.api("reconfigure", serviceName="go-demo", consulTemplateFePath=fe,
-                                   consulTemplateBePath=be)
+    fe = write(busy, "fe.ctmpl", FE)
+    # As a tag, to be printed or only compared, and as an id.
+    module_consul.register("go-demo", a.host, a.port, id="hostile", tags=[tag, "good"])
+    printing = (("be.ctmpl", BE.replace("check", "check # {{ range $e.Tags }}{{ . }}{{ end }}")),
+                ("be.j2", BE_J2.replace("check", "check # {{ e.Tags | join('-') }}")),
+                ("be.j2", BE_J2.replace("check", "check # {{ '-'.join(e.Tags) }}")),
+                ("be.j2", BE_J2.replace("check", "check # {% for t in e.Tags %}{{ t | upper }}{% endfor %}")),
+                ("be.j2", BE_J2.replace("check", "check # {% for t in e.Tags %}{{ t ~ 'x' }}{% endfor %}")),
+                ("be.j2", BE_J2.replace("check", "check # {{ e }}")))
+    for name, text in printing:
+        status, answer = busy.api("reconfigure", serviceName="go-demo", consulTemplateFePath=fe,
+                                  consulTemplateBePath=write(busy, name, text))
+        assert status == 400, (name, answer)
+        assert "control character may not reach" in answer["Message"] or "_Unprintable" in answer["Message"]
+    comparing = (("be.ctmpl", '{{ range $i, $e := service "go-demo" }}{{ range $e.Tags }}{{ if eq . "good" }}'
+                              "    server s {{ $e.Address }}:{{ $e.Port }}\n{{ end }}{{ end }}{{ end }}"),
+                 ("be.j2", '{% for e in service("go-demo") if "good" in e.Tags and "bad" not in e.Tags %}'
+                           "    server s {{ e.Address }}:{{ e.Port }}\n{% endfor %}"))
+    for name, text in comparing:
+        status, answer = busy.api("reconfigure", serviceName="go-demo", consulTemplateFePath=fe,
+                                  consulTemplateBePath=write(busy, name, "backend go-demo-be\n" + text))
+        assert status == 200, answer
+        assert busy.instances("/demo", requests=3) == {"a"}
+    assert busy.api("remove", serviceName="go-demo").status == 200
+    module_consul.deregister("hostile")
+    if "\n" in tag:
+        return  # Consul takes none in an id
+    module_consul.register("go-demo", a.host, a.port, id=tag)
+    for name, text in (("be.ctmpl", BE.replace("$e.Node", "$e.ID")), ("be.j2", BE_J2.replace("e.Node", "e.ID"))):
+        status, answer = busy.api("reconfigure", serviceName="go-demo", consulTemplateFePath=fe,
+                                  consulTemplateBePath=write(busy, name, text))
+        assert (status, "may not reach the configuration" in answer["Message"]) == (400, True), answer
+    module_consul.deregister(tag)
+
+
+def test_the_environment_of_proxy_api_is_not_haproxys(consul: ConsulServer) -> None:
+    """Neither when a configuration is checked nor when it runs: the name would stand in the state of the servers."""
+    with ProxyProcess(consul.address, env={"API_TOKEN": "sekret-of-the-test"}) as proxy:
+        def ask(text: str) -> Answer:
+            write(proxy, "t.cfg", text)
+            return proxy.call("GET", "reconfigure", {"serviceName": "t", "consulTemplatePath": "t.cfg"},
+                              {"Authorization": "Bearer sekret-of-the-test"})
+        # In a check's complaint ...
+        status, answer = ask('backend t\n    "no-${API_TOKEN}" x\n')
         assert status == 400
-        assert "control character" in answer["Message"]
+        assert "sekret" not in answer["Message"]
+        # ... and in what runs.
+        assert ask('backend t\n    server "s${API_TOKEN}" 127.0.0.1:1\n').status == 200
+        state = Haproxy(str(proxy.configs_path)).runtime("show servers state t")
+        assert " s 127.0.0.1 " in state
+        for pid in proxy.haproxy_pids():
+            assert b"sekret" not in Path(f"/proc/{pid}/environ").read_bytes()
