@@ -1,7 +1,8 @@
 """A configuration brought to HAProxy by commands or a reload, verified, and kept as it is. Shell.
 
-Servers that left are taken out of rotation at once and deleted when their last request is over. A command that fails,
-or a look that finds something else than was applied, becomes a reload.
+Servers that left are taken out of rotation at once and deleted when their last connection is gone (2.6 keeps idle ones
+to a server for as long as the server does; until then it stays, without traffic, or until the next reload). A command
+that fails, or a look that finds something else than was applied, becomes a reload.
 """
 
 import logging
@@ -134,6 +135,7 @@ class Applier:
             self._proxy.swap_back(last)
             raise
         self._leaving.clear()  # the new worker never had them
+        self._verify_at = 0.0
         self.reloads += 1
 
     def _delete_done(self) -> None:

@@ -1,0 +1,211 @@
+"""Changes without a reload: the exact commands, and what a real HAProxy has after any sequence of them."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from deploy.local import ConsulServer, ProxyProcess, loopback_address, run, wait_until
+from deploy.origin import Origin
+from proxy_api import runtime
+from proxy_api.apply import Applier
+from proxy_api.haproxy import Haproxy
+from proxy_api.plan import Nothing, Reload, Runtime, plan
+from proxy_api.render import Bind, Rendered, Renderer, Surroundings
+from proxy_api.route import RouteSpec
+from proxy_api.state import ProxyState, Server, Service
+from proxy_api.surroundings import text_environment
+
+ADD = "New server registered."
+CHECK = " check inter 2s fastinter 500ms downinter 2s fall 3 rise 2"
+
+
+def rendered(*services: Service, around: Surroundings | None = None) -> Rendered:
+    state = ProxyState(tuple(sorted(services, key=lambda s: s.name)))
+    return Renderer(text_environment())(state, around or Surroundings((Bind("*:80"),), "/s", (), "httpclose", 5))
+
+
+def service(name: str, *ports: int, paths: tuple[str, ...] = (), skip_check: bool = False) -> Service:
+    servers = tuple(Server(f"n_{number}_{port}", "127.0.0.1", port) for number, port in enumerate(ports) if port)
+    return Service(RouteSpec(name, paths=paths or (f"/{name}",), skip_check=skip_check), servers)
+
+
+CASES = [
+    ("a server comes", [service("a", 1)], [service("a", 1, 2)],
+     [f"add server a-be/n_1_2 127.0.0.1:2{CHECK}", "enable health a-be/n_1_2", "enable server a-be/n_1_2"]),
+    ("a server comes without a check", [service("a", skip_check=True)], [service("a", 1, skip_check=True)],
+     ["add server a-be/n_0_1 127.0.0.1:1", "enable server a-be/n_0_1"]),
+    ("a server goes", [service("a", 1, 2)], [service("a", 1)], ["set server a-be/n_1_2 state maint"]),
+    ("the new come before the old go", [service("a", 1)], [service("a", 2)],
+     [f"add server a-be/n_0_2 127.0.0.1:2{CHECK}", "enable health a-be/n_0_2", "enable server a-be/n_0_2",
+      "set server a-be/n_0_1 state maint"]),
+    ("another path", [service("a", 1)], [service("a", 1, paths=("/b", "/c;x"))],
+     ["add map routes-prefix.map /b 2|a-be", "add map routes-prefix.map /c\\;x 4|a-be",
+      "del map routes-prefix.map /a"]),
+    ("a path changes hands", [service("a", 1), service("b", 2, paths=("/x",))],
+     [service("a", 1, paths=("/x",)), service("b", 2, paths=("/y",))],
+     ["set map routes-prefix.map /x 2|a-be", "add map routes-prefix.map /y 2|b-be", "del map routes-prefix.map /a"]),
+]
+
+
+@pytest.mark.parametrize(("before", "after", "lines"), [c[1:] for c in CASES], ids=[c[0] for c in CASES])
+def test_the_commands(before: list[Service], after: list[Service], lines: list[str]) -> None:
+    old, new = rendered(*before), rendered(*after)
+    step = plan(old.config.digest, old, new)
+    assert isinstance(step, Runtime)
+    digest = f"set map portbook.map digest {new.config.digest}"
+    assert sorted(c.line for c in step.commands) == sorted([*lines, digest])
+    assert [c.line for c in step.commands if "server" in c.line] == [line for line in lines if "server" in line]
+    assert step.commands[-1].line == digest, "what was reached is noted last"
+
+
+def test_a_server_that_is_still_on_its_way_out_is_taken_back() -> None:
+    old, new = rendered(service("a", 1)), rendered(service("a", 1, 2))
+    step = plan(old.config.digest, old, new, [("a-be", "n_1_2")])
+    assert isinstance(step, Runtime)
+    assert [c.line for c in step.commands][:2] == [
+        "set server a-be/n_1_2 addr 127.0.0.1 port 2", "set server a-be/n_1_2 state ready"]
+
+
+@pytest.mark.parametrize(("before", "after"), [
+    ([service("a", 1)], [service("a", 1), service("b", 1)]),
+    ([service("a", 1), service("b", 1)], [service("a", 1)]),
+    ([service("a", 1)], [service("a", 1, skip_check=True)]),
+    ([Service(RouteSpec("a", paths=("/a",)))], [Service(RouteSpec("a", paths=("/a",), domains=("x.com",)))]),
+    ([Service(RouteSpec("a", paths=("/a",)))], [Service(RouteSpec("a", paths=("/a",), path_type="path_reg"))]),
+    ([service("a", 1)], [Service(RouteSpec("a", paths=("/a",)), (Server("n_0_1", "a.example", 1, True),))]),
+])
+def test_structure_is_a_reload(before: list[Service], after: list[Service]) -> None:
+    old, new = rendered(*before), rendered(*after)
+    assert isinstance(plan(old.config.digest, old, new), Reload)
+
+
+def test_what_is_not_known_to_run_is_a_reload_and_what_runs_already_is_nothing() -> None:
+    old, new = rendered(service("a", 1)), rendered(service("a", 1, 2))
+    assert isinstance(plan("something else", old, new), Reload)
+    assert isinstance(plan(None, old, new), Reload)
+    assert isinstance(plan(new.config.digest, old, new), Nothing)
+
+
+# --- on a real HAProxy ---------------------------------------------------------------------------------------------
+
+class Live:
+    """A HAProxy of one's own with an Applier at it."""
+
+    def __init__(self, directory: Path) -> None:
+        self.haproxy = Haproxy(str(directory))
+        self.around = Surroundings((Bind(f"{loopback_address()}:18080"),), self.haproxy.socket,
+                                   (("connect", "1s"), ("client", "5s"), ("server", "5s")), "http-keep-alive", 5)
+        self.render = Renderer(text_environment())
+        self.applier = Applier(self.haproxy, drain_s=0)
+        self.served: Rendered | None = None
+
+    def bring(self, state: ProxyState) -> str:
+        wanted = self.render(state, self.around)
+        step = self.applier.apply(self.served, wanted, asked=True)
+        self.served = wanted
+        self.applier.keep(wanted)
+        return type(step).__name__
+
+
+@pytest.fixture(scope="module")
+def live() -> Iterator[Live]:
+    directory = Path(tempfile.mkdtemp(prefix="pb-rt-", dir="/tmp"))
+    made = Live(directory)
+    first = made.render(ProxyState(), made.around)
+    made.haproxy.write(first.config)
+    made.haproxy.swap(first.config)
+    with run(made.haproxy.command(), name="haproxy"):
+        wait_until(lambda: made.haproxy.serving() == first.config.digest, 10, "HAProxy serves")
+        yield made
+    shutil.rmtree(directory)
+
+
+names = st.sampled_from("abc")
+paths = st.lists(st.sampled_from(("/", "/x", "/x/y", "/z;1")), min_size=1, unique=True).map(tuple)
+specs = st.builds(RouteSpec, names, paths=paths, domains=st.sampled_from(((), ("x.com",))), skip_check=st.booleans())
+servers = st.lists(st.builds(lambda n, p: Server(f"n_{n}_{p}", "127.0.0.1", p), st.integers(0, 3), st.integers(1, 2)),
+                   max_size=4, unique_by=lambda s: s.name).map(tuple)
+states = st.dictionaries(names, st.tuples(specs, servers), max_size=3).map(
+    lambda found: ProxyState(tuple(Service(RouteSpec(name, paths=spec.paths, domains=spec.domains,
+                                                     skip_check=spec.skip_check), has)
+                                   for name, (spec, has) in sorted(found.items()))))
+
+
+@given(st.lists(states, min_size=1, max_size=6))
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_after_any_sequence_haproxy_has_exactly_what_was_wanted(live: Live, sequence: list[ProxyState]) -> None:
+    for state in sequence:
+        live.bring(state)
+        assert live.served is not None
+        observed = live.haproxy.observe(None, runtime.maps_of(live.served))
+        assert runtime.deviations(observed, live.served) == ()
+        here = {backend: {name for name, (_, _, active) in found.items() if active}
+                for backend, found in observed.servers.items()}
+        wanted = {s.spec.backend: {server.name for server in s.servers} for s in state.services if s.servers}
+        assert {backend: found for backend, found in here.items() if found} == wanted
+        assert live.haproxy.serving() == live.served.config.digest == live.haproxy.current_digest()
+
+
+def test_servers_come_and_go_without_a_reload(live: Live) -> None:
+    live.bring(ProxyState((service("m", 1),)))
+    before = live.haproxy.processes()
+    for ports in ((1, 2), (2,), (), (1, 2, 3), (0, 2)):
+        assert live.bring(ProxyState((service("m", *ports),))) == "Runtime"
+        here = live.haproxy.observe(["m-be"], []).servers.get("m-be", {})
+        assert {port for _, port, _ in here.values()} == {port for port in ports if port}, "what left is deleted"
+    assert live.haproxy.processes() == before
+
+
+def test_a_command_that_fails_becomes_a_reload(live: Live) -> None:
+    live.bring(ProxyState((service("m", 1),)))
+    assert live.served is not None
+    live.haproxy.execute([runtime.Command("add server m-be/n_1_2 127.0.0.9:9", "New server")])
+    reloads = live.applier.reloads
+    assert live.bring(ProxyState((service("m", 1, 2),))) == "Reload"
+    assert live.applier.reloads == reloads + 1
+    assert live.haproxy.observe(["m-be"], []).servers["m-be"]["n_1_2"] == ("127.0.0.1", 2, True)
+
+
+# --- through the whole proxy ---------------------------------------------------------------------------------------
+
+@pytest.fixture
+def proxy(consul: ConsulServer) -> Iterator[ProxyProcess]:
+    with ProxyProcess(consul.address) as running:
+        yield running
+
+
+def test_a_request_under_way_at_a_server_that_leaves_is_finished(consul: ConsulServer, proxy: ProxyProcess) -> None:
+    with Origin("slow", delay_s=1.5) as slow, Origin("quick") as quick, ThreadPoolExecutor(1) as pool:
+        ids = {o.name: consul.register("x", o.host, o.port, id=o.name, meta={"registrar-container": o.name})
+               for o in (slow,)}
+        proxy.api("reconfigure", serviceName="x", servicePath="/x")
+        consul.register("x", quick.host, quick.port, id="quick", meta={"registrar-container": "quick"})
+        pending = pool.submit(proxy.get, "/x")
+        wait_until(lambda: slow.busy, 5, "a request is under way")
+        consul.deregister(ids["slow"])
+        assert proxy.api("reconfigure", serviceName="x", servicePath="/x").json["Change"] == "runtime"
+        assert proxy.instances("/x", requests=10) == {"quick"}
+        reply = pending.result(10)
+        assert (reply.status, reply.headers["X-Instance"]) == (200, "slow")
+
+
+def test_what_somebody_changes_over_the_socket_is_put_right(consul: ConsulServer, proxy: ProxyProcess) -> None:
+    with Origin("a") as a:
+        consul.register("x", a.host, a.port)
+        proxy.api("reconfigure", serviceName="x", servicePath="/x")
+        haproxy = Haproxy(str(proxy.configs_path))
+        haproxy.execute([runtime.take_out("x-be", f"proxy_0_{a.port}")])
+        assert proxy.get("/x").status == 503
+        began = time.monotonic()
+        wait_until(lambda: proxy.get("/x").status == 200, 20, "it is put right")
+        assert time.monotonic() - began < 15
+        assert "event=drift" in proxy.log.read_text()
