@@ -45,7 +45,7 @@ def serve(**flags: str | None) -> None:
               for word in (setting.flag, text)]
     try:
         sys.exit(Supervisor(settings, own_command(["api", *passed])).run())
-    except CannotStart as fault:
+    except (CannotStart, InvalidSettings) as fault:
         _give_up(str(fault))
 
 
@@ -69,6 +69,9 @@ def _settings(flags: dict[str, str | None]) -> Settings:
     token_file = flags.get("api_token_file") or os.environ.get("API_TOKEN_FILE")
     if token_file:
         secrets["api_token"] = _read(Path(token_file))
+        _demand_token(secrets["api_token"], Path(token_file))
+    elif "api_token" in secrets:
+        _demand_token(secrets["api_token"], directory / "dfp_api_token")
     try:
         return from_environ(os.environ, secrets, {name: text for name, text in flags.items() if text is not None})
     except InvalidSettings as fault:
@@ -80,6 +83,12 @@ def _read(path: Path) -> str:
         return path.read_text(encoding="utf-8").strip("\r\n")
     except (OSError, UnicodeDecodeError) as fault:
         _give_up(f"{path} cannot be read: {fault}")
+
+
+def _demand_token(token: str, file: Path) -> None:
+    """An empty file is a secret that was not written yet: without this the API would be open to all."""
+    if not token.strip():
+        _give_up(f"API_TOKEN: {file} is empty; write the token into it, or leave the file out")
 
 
 def _give_up(text: str) -> NoReturn:

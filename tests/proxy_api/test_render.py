@@ -92,9 +92,9 @@ def release_of(spec: RouteSpec, found: list[Instance]) -> Release:
 
 
 ALLOWED = {
-    "global": r"description|default-path|stats|hard-stop-after|tune\.ssl\.default-dh-param|ssl-default-bind-options",
+    "global": r"default-path|stats|mworker-max-reloads|hard-stop-after|tune\.ssl\.default-dh-param|ssl-default-bind-options",
     "defaults": r"mode|balance|option|retries|timeout|default-server",
-    "resolvers": r"parse-resolv-conf|hold",
+    "resolvers": r"parse-resolv-conf|hold|resolve_retries|timeout",
     "frontend": r"bind|option forwardfor$|http-request (set-header X-Forwarded-Proto|set-var\(txn\.|unset-var\(txn\.)"
                 r"|acl pb:|use_backend %\[var\(txn\.backend\)\] if pb:found$",
     "backend": r"server",
@@ -150,7 +150,7 @@ def test_what_is_accepted_is_served_and_nothing_else(haproxy: Haproxy, chosen: l
     result = rendered(releases)
     # Looking names up would ask the network; HAProxy takes any address there, so its word on the line counts the same.
     files = dict(result.config.files)
-    files["haproxy.cfg"] = files["haproxy.cfg"].replace("init-addr last,libc,none", "init-addr last,none")
+    files["haproxy.cfg"] = files["haproxy.cfg"].replace("init-addr last,none", "init-addr last,none")
     haproxy.check(replace(result.config, files=tuple(files.items())))
     shutil.rmtree(Path(haproxy.socket).parent / "config")
 
@@ -170,7 +170,7 @@ def test_what_is_accepted_is_served_and_nothing_else(haproxy: Haproxy, chosen: l
             number, port = re.fullmatch(r"[A-Za-z0-9.:_-]+_(\d+)_(\d+)", name, re.ASCII).groups()
             served[int(number)] = address_of(address)
             assert served[int(number)][1] == int(port)
-            resolves = [] if is_ip(served[int(number)][0]) else ["resolvers", "system", "init-addr", "last,libc,none"]
+            resolves = [] if is_ip(served[int(number)][0]) else ["resolvers", "system", "init-addr", "last,none"]
             assert rest == [*([] if spec.skip_check else ["check"]), *resolves]
         assert {n: (str(ipaddress.ip_address(a)) if is_ip(a) else a, p) for n, (a, p) in wanted.items()} == served
         assert len(found[title]) == len(served)
@@ -204,9 +204,9 @@ SERVERS = (
     ("an IPv4 address", instance("10.0.0.1", 8080), "server n1_0_8080 10.0.0.1:8080 check"),
     ("an IPv6 address is put in brackets", instance("2001:db8::1"), "server n1_0_80 [2001:db8::1]:80 check"),
     ("a name is looked up by HAProxy, and need not be known at the start", instance("db.internal"),
-     "server n1_0_80 db.internal:80 check resolvers system init-addr last,libc,none"),
+     "server n1_0_80 db.internal:80 check resolvers system init-addr last,none"),
     ("a name with its final dot", instance("db.internal."),
-     "server n1_0_80 db.internal:80 check resolvers system init-addr last,libc,none"),
+     "server n1_0_80 db.internal:80 check resolvers system init-addr last,none"),
     ("what a node's name has that a server's cannot is replaced", instance("10.0.0.1", node="a b'\n{é"),
      "server a_b_____0_80 10.0.0.1:80 check"),
     ("a node without a name", instance("10.0.0.1", node=""), "server node_0_80 10.0.0.1:80 check"),

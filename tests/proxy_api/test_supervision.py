@@ -8,6 +8,7 @@ import signal
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -94,6 +95,7 @@ def test_a_second_proxy_in_the_same_directory_is_refused(consul: ConsulServer, p
         assert "in use by another proxy-api" in other.log.read_text()
     finally:
         other._process = None  # its kill9 would end the first one too: they share the directory
+        shutil.rmtree(other.directory)
     assert proxy.get("/x").status == 200
 
 
@@ -255,6 +257,21 @@ def test_usage_errors_name_every_setting_and_exit_2(consul: ConsulServer) -> Non
         assert proxy.process.returncode == 2
         text = proxy.log.read_text()
         assert all(name in text for name in ("PORT: ", "DEFAULT_PORTS: ", "CONSUL_ADDRESS: "))
+    finally:
+        proxy.close()
+
+
+@pytest.mark.parametrize("text", ["", "\n", " \n"])
+@pytest.mark.parametrize("how", ["API_TOKEN_FILE", "SECRETS_PATH"])
+def test_an_empty_file_for_the_token_is_no_open_api(consul: ConsulServer, tmp_path: Path, how: str, text: str) -> None:
+    file = tmp_path / "dfp_api_token"
+    file.write_text(text)
+    proxy = ProxyProcess(consul.address, env={how: str(file if how == "API_TOKEN_FILE" else tmp_path)})
+    try:
+        proxy.start()
+        proxy.process.wait(10)
+        assert proxy.process.returncode == 2
+        assert f"API_TOKEN: {file} is empty" in proxy.log.read_text()
     finally:
         proxy.close()
 
