@@ -15,7 +15,9 @@ Json = dict[str, Any]
 
 
 def answer(given: Mapping[str, Sequence[str]], status: str, message: str) -> Json:
-    """The ten keys of 2016, echoing the request; an unset text is "", an unset list []."""
+    """Every key that an answer to a call has: the ten of 2016, echoing the request (an unset text is "", an unset
+    list []), then ours, as they are where nothing was changed.
+    """
     def text(name: str) -> str:
         return (given.get(name) or [""])[0][:1024]
 
@@ -31,6 +33,12 @@ def answer(given: Mapping[str, Sequence[str]], status: str, message: str) -> Jso
         "PathType": text("pathType"),
         "SkipCheck": text("skipCheck").lower() in ("1", "t", "true", "yes", "on"),
         "ConsulTemplatePath": text("consulTemplatePath"),
+        "Distribute": False,
+        "Servers": 0,
+        "Version": 0,
+        "Change": "nothing",
+        "Reason": "",
+        "Warnings": [],
     }
 
 
@@ -52,7 +60,7 @@ def changed(given: Mapping[str, Sequence[str]], outcome: Outcome, warnings: Sequ
 
 def failed(given: Mapping[str, Sequence[str]], fault: ProxyError) -> Json:
     """The answer to a change that did not happen."""
-    return {**answer(given, "NOK", str(fault)), "Servers": 0, "Version": 0, "Change": "nothing", "Warnings": []}
+    return answer(given, "NOK", str(fault))
 
 
 def ready(report: Report, reason: str) -> Json:

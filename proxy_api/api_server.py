@@ -12,6 +12,7 @@ from typing import Any
 
 from flask import Flask
 from gunicorn.app.base import BaseApplication
+from gunicorn.http import message
 
 from catalog.consul_client import ConsulClient
 from proxy_api import binding, watch
@@ -32,6 +33,9 @@ log = logging.getLogger("proxy-api")
 
 THREADS = 64  # calls wait while HAProxy reloads, and the probes must still be answered
 GRACE_S = 30
+# A request of a megabyte gets an answer that names the parameter; gunicorn's own limit would give it a bare page.
+# Without any, one client could fill the memory with a request that never ends.
+MAX_REQUEST_LINE = 2 * 1024 * 1024
 
 
 def build_app(settings: Settings) -> Flask:
@@ -63,9 +67,15 @@ def build_app(settings: Settings) -> Flask:
 
 def _write(sync: Sync, configs_path: str) -> None:
     """Be the writer, once no other process is: a worker that is being replaced may still finish a change."""
-    handle = os.open(os.path.join(configs_path, "writer.lock"), os.O_RDWR | os.O_CREAT, 0o600)
-    fcntl.flock(handle, fcntl.LOCK_EX)
-    sync.run()
+    try:
+        handle = os.open(os.path.join(configs_path, "writer.lock"), os.O_RDWR | os.O_CREAT, 0o600)
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        sync.run()
+    except BaseException:
+        log.exception("event=writer-failed")
+    # Nobody stops it but the end of the process. An API without its writer would take calls and answer none.
+    log.critical("event=writer-ended")
+    os._exit(1)
 
 
 class Server(BaseApplication):  # type: ignore[misc]
@@ -85,12 +95,12 @@ class Server(BaseApplication):  # type: ignore[misc]
             "timeout": 60,
             "graceful_timeout": GRACE_S,
             "keepalive": 5,
-            # A request of any length gets an answer that names the parameter; 8190 would get a bare page.
-            "limit_request_line": 0,
+            "limit_request_line": MAX_REQUEST_LINE,
             "control_socket_disable": True,
             "proc_name": "proxy-api",
             "loglevel": "warning",
         }
+        message.MAX_REQUEST_LINE = MAX_REQUEST_LINE  # gunicorn caps the setting at this
         for name, value in options.items():
             self.cfg.set(name, value)
 

@@ -23,6 +23,7 @@ from proxy_api.runtime import Command, NotApplied, Observed
 CHECK_TIMEOUT_S = 60
 RELOAD_TIMEOUT_S = 30
 SOCKET_TIMEOUT_S = 5
+LOOK_TIMEOUT_S = 1  # for a question that is asked all the time: a HAProxy that hangs must not hang who asks
 _POLL_S = 0.005
 _HAND_OVER_S = 0.2
 # All that HAProxy gets of the environment: a template may refer to it, and ours holds tokens.
@@ -154,16 +155,29 @@ class Haproxy:
         fresh.replace(self._base / "haproxy.pid")
 
     def remembered(self) -> int | None:
-        """The pid of a master that was noted and still runs with this configuration; None where there is none.
+        """The pid of a master that runs with this configuration, whoever started it; None where there is none.
 
-        The master's socket would not do: it is closed for a moment while the master loads itself anew.
+        The pid that was noted, or else, where the note is lost, the one that the list of processes shows: a second
+        HAProxy beside one that runs would share its connections with another configuration. The master's socket would
+        not do: it is closed for a moment while the master loads itself anew.
         """
         try:
-            master = int((self._base / "haproxy.pid").read_text())
-            words = Path(f"/proc/{master}/cmdline").read_bytes().split(b"\0")
+            noted = int((self._base / "haproxy.pid").read_text())
         except (OSError, ValueError):
-            return None
-        return master if any(word.startswith(os.fsencode(self.master_socket) + b",") for word in words) else None
+            noted = 0
+        if noted and self._is_ours(noted):
+            return noted
+        found = {pid for path in Path("/proc").glob("[0-9]*") if self._is_ours(pid := int(path.name))}
+        # Workers have the master's command line; only the master's parent is none of them.
+        return min((pid for pid in found if _parent(pid) not in found), default=None)
+
+    def _is_ours(self, pid: int) -> bool:
+        try:
+            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        except OSError:
+            return False
+        start = os.fsencode(self.master_socket) + b","
+        return any(flag == b"-S" and word.startswith(start) for flag, word in zip(words, words[1:], strict=False))
 
     # --- the running process -------------------------------------------------------------------------------------
 
@@ -174,14 +188,14 @@ class Haproxy:
         """
         for _ in _until(_HAND_OVER_S):
             with contextlib.suppress(NotRunning):
-                found = re.search(r'value="([0-9a-f]+)"', self.runtime(f"get map {DIGEST_MAP} digest"))
+                found = re.search(r'value="([0-9a-f]+)"', _ask(self.socket, f"get map {DIGEST_MAP} digest", LOOK_TIMEOUT_S))
                 return found[1] if found else ""
             time.sleep(_POLL_S)
         return None
 
     def processes(self) -> Processes:
         """The master's view; raises NotRunning."""
-        text = _ask(self.master_socket, "show proc")
+        text = _ask(self.master_socket, "show proc", LOOK_TIMEOUT_S)
         master = re.search(r"^(\d+)\s+master\s+(\d+)?\s*(?:\[failed: (\d+)\])?", text, re.MULTILINE)
         worker = re.search(r"^(\d+)\s+worker", text, re.MULTILINE)
         if not master or not worker:
@@ -266,6 +280,14 @@ class Haproxy:
         raise ApplyFailed(f"HAProxy did not serve the new configuration within {RELOAD_TIMEOUT_S} s")
 
 
+def _parent(pid: int) -> int:
+    try:
+        # The name, in parentheses, may hold blanks and parentheses itself.
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
 def environment() -> dict[str, str]:
     """The environment that HAProxy runs in."""
     return {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
@@ -277,10 +299,10 @@ def _until(seconds: float) -> Iterator[float]:
         yield left
 
 
-def _ask(path: str, command: str) -> str:
+def _ask(path: str, command: str, timeout: float = SOCKET_TIMEOUT_S) -> str:
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-            connection.settimeout(SOCKET_TIMEOUT_S)
+            connection.settimeout(timeout)
             connection.connect(path)
             connection.sendall(command.encode() + b"\n")
             # 2.6's master socket keeps a connection open for as long as its other side may still write.

@@ -40,7 +40,7 @@ class Surroundings:
     timeouts: tuple[tuple[str, str], ...]
     connection_mode: str
     hard_stop_after_s: int
-    certificates: tuple[str, ...] = ()
+    certificates: tuple[tuple[str, str], ...] = ()  # path and digest of the content
     user: str = ""
     stats_bind: str = ""
     stats_user: str = ""
@@ -93,7 +93,8 @@ class Renderer:
         )
         files: dict[str, str] = {MAIN_FILE: head + self._bodies(state), **maps}
         if around.certificates:
-            files["certificates.crt-list"] = "".join(f"{path}\n" for path in around.certificates)
+            # The comment makes it another configuration when a file has other content under the same name.
+            files["certificates.crt-list"] = "".join(f"# {digest}\n{path}\n" for path, digest in around.certificates)
         digest = digest_of(files)
         files[DIGEST_MAP] = routing.map_text((("digest", digest),))
         return Rendered(state, routes, around, ConfigFiles(tuple(sorted(files.items())), digest))

@@ -63,11 +63,20 @@ class Child:
         status = self.process.wait() if self.process else "unknown"
         os.close(self.descriptor)
         lived = time.monotonic() - self._started
-        self.failures = self.failures + 1 if lived < START_TIMEOUT_S else 0
-        pause = min(MAX_PAUSE_S, 0.1 * 2 ** (self.failures - 1)) if self.failures > 1 else 0.0
-        self.start_at = time.monotonic() + pause
+        self._again(young=lived < START_TIMEOUT_S)
         log.warning("event=ended process=%s pid=%d status=%s lived=%.1fs", self.name, self.pid, status, lived)
         self.pid, self.descriptor, self.process = 0, -1, None
+
+    def not_started(self, fault: Exception) -> None:
+        """Note a start that failed, as an end at birth."""
+        self._again(young=True)
+        log.error('event=not-started process=%s reason="%s"', self.name, fault)
+
+    def _again(self, young: bool) -> None:
+        self.failures = self.failures + 1 if young else 0
+        # The exponent is bounded: after a day of failures 2 ** failures would be no float any more.
+        pause = min(MAX_PAUSE_S, 0.1 * 2 ** min(self.failures - 1, 10)) if self.failures > 1 else 0.0
+        self.start_at = time.monotonic() + pause
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal, if it runs."""
@@ -158,15 +167,26 @@ class Supervisor:
             self._start(self._api, self._api_command, None, None, _die_with_parent)
 
     def _start_proxy(self) -> None:
-        with open(self._log, "ab") as output:
-            self._start(self._proxy, self._haproxy.command(), output, environment(), None)
-        with contextlib.suppress(OSError):
-            self._haproxy.remember(self._proxy.pid)
+        try:
+            with open(self._log, "ab") as output:
+                self._start(self._proxy, self._haproxy.command(), output, environment(), None)
+        except OSError as fault:
+            self._proxy.not_started(fault)
+            return
+        if self._proxy.pid:
+            with contextlib.suppress(OSError):
+                self._haproxy.remember(self._proxy.pid)
 
     def _start(self, child: Child, command: list[str], output: IO[bytes] | None,
                environ: Mapping[str, str] | None, before: Callable[[], None] | None) -> None:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-                                   start_new_session=True, env=environ, preexec_fn=before)
+        try:
+            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+                                       start_new_session=True, env=environ, preexec_fn=before)
+        except (OSError, subprocess.SubprocessError) as fault:
+            # No memory, no process to be had, a program that is being replaced: HAProxy and the API must not be left
+            # without whoever starts them again.
+            child.not_started(fault)
+            return
         child.watch(process.pid, process)
         log.info("event=started process=%s pid=%d", child.name, process.pid)
 

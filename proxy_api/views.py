@@ -2,6 +2,7 @@
 
 import hmac
 import logging
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -9,7 +10,7 @@ from flask import Blueprint, Flask, Response, jsonify, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from proxy_api import answers, route
-from proxy_api.errors import Fault, InvalidRequest, ProxyError, Unauthorized
+from proxy_api.errors import Fault, InvalidRequest, ProxyError, Unauthorized, Unavailable
 from proxy_api.jobs import Outcome, Report
 from proxy_api.metrics import Metrics
 from proxy_api.route import RouteSpec
@@ -18,6 +19,7 @@ log = logging.getLogger("proxy-api")
 
 PREFIX = "/v1/docker-flow-proxy"
 MAX_BODY_BYTES = 8 * 1024 * 1024
+MAX_WAITING = 48  # of the server's threads; the others are for the probes
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +49,21 @@ def create_app(parts: Parts) -> Flask:
 
 def _routes(parts: Parts) -> Blueprint:
     api = Blueprint("api", __name__)
+    places = threading.BoundedSemaphore(MAX_WAITING)
+
+    def made(service: str, spec: RouteSpec | None) -> Outcome:
+        if not places.acquire(blocking=False):
+            raise Unavailable(f"{MAX_WAITING} changes are waiting already; nothing was changed, ask again")
+        try:
+            return parts.change(service, spec)
+        finally:
+            places.release()
 
     @api.route(f"{PREFIX}/reconfigure", methods=["GET", "POST"], provide_automatic_options=False)
     def reconfigure() -> tuple[Response, int]:
         def change(given: Given) -> answers.Json:
             asked = route.parse_request(given, parts.strict)
-            outcome = parts.change(asked.spec.service, asked.spec)
+            outcome = made(asked.spec.service, asked.spec)
             return answers.changed(given, outcome, asked.warnings, asked.distribute)
         return _changing(parts, "reconfigure", change)
 
@@ -60,7 +71,7 @@ def _routes(parts: Parts) -> Blueprint:
     def remove() -> tuple[Response, int]:
         def change(given: Given) -> answers.Json:
             asked = route.parse_removal(given, parts.strict)
-            outcome = parts.change(asked.service, None)
+            outcome = made(asked.service, None)
             return answers.changed(given, outcome, asked.warnings, asked.distribute)
         return _changing(parts, "remove", change)
 

@@ -255,6 +255,33 @@ def test_other_methods(target: Target, method: str, call: str) -> None:
     assert reply.json()["Status"] == "NOK"
 
 
+KEYS = {"Status", "Message", "ServiceName", "ServiceColor", "ServicePath", "ServiceDomain", "ConsulTemplateFePath",
+        "ConsulTemplateBePath", "PathType", "SkipCheck", "ConsulTemplatePath", "Distribute", "Servers", "Version",
+        "Change", "Reason", "Warnings"}
+
+
+@pytest.mark.parametrize("method", ["HEAD", "OPTIONS"])
+@pytest.mark.parametrize("call", ["reconfigure", "remove"])
+def test_methods_that_only_ask_change_nothing(target: Target, method: str, call: str) -> None:
+    reply = target.send({"serviceName": "good", "servicePath": "/x"}, method, call)
+    assert reply.status == 405
+    if method == "OPTIONS":
+        assert set(reply.json()) == KEYS
+
+
+def test_every_refusal_has_every_key(target: Target) -> None:
+    good = {"serviceName": "good", "servicePath": "/good"}
+    for status, reply in ((404, http_request("GET", f"{target.proxy.api_url}/nothing")),
+                          (404, target.send({"serviceName": "unknown"}, call="remove")),
+                          (405, target.send(good, "PUT")),
+                          (400, target.send({})),
+                          (401, target.send(good, token="wrong"))):
+        assert reply.status == status
+        assert set(reply.json()) == KEYS, status
+        assert (reply.json()["Change"], reply.json()["Warnings"], reply.json()["ServicePath"] in ([], ["/good"])) == (
+            "nothing", [], True)
+
+
 @pytest.mark.parametrize("path", ["/", "/v1", API, f"{API}nothing", f"{API}reconfigure/../config", "/v1/%00", "/%ff",
                                   f"{API}reconfigure%2fx", "/v1/docker-flow-proxy/cert", "/{{7*7}}"])
 def test_other_paths(target: Target, path: str) -> None:

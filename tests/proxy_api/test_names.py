@@ -59,7 +59,9 @@ class Dns:
             at += 1 + query[at]
         question, kind = query[12:at + 5], struct.unpack("!H", query[at + 1:at + 3])[0]
         address = self.names.get(".".join(labels).lower())
-        answers = struct.pack("!HHHIH", 0xC00C, 1, 1, 1, 4) + socket.inet_aton(address) if address and kind == 1 else b""
+        answers = b""
+        if address and kind == 1:
+            answers = struct.pack("!HHHIH", 0xC00C, 1, 1, 1, 4) + socket.inet_aton(address)
         return (query[:2] + struct.pack("!HHHHH", 0x8180 if address else 0x8183, 1, 1 if answers else 0, 0, 0)
                 + question + answers)
 

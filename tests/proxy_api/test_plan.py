@@ -84,7 +84,7 @@ def test_what_a_template_renders_is_always_judged() -> None:
 
 
 def test_a_change_of_the_surroundings_is_judged() -> None:
-    other = rendered(service("a", ONE), service("b", TWO), around=replace(AROUND, certificates=("/c/a.pem",)))
+    other = rendered(service("a", ONE), service("b", TWO), around=replace(AROUND, certificates=(("/c/a.pem", "d1"),)))
     assert needs_check(BEFORE, other)
     assert plan(BEFORE.config.digest, BEFORE, other) == Reload("settings, certificates or texts of the proxy changed")
 

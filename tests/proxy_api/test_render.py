@@ -92,7 +92,8 @@ def release_of(spec: RouteSpec, found: list[Instance]) -> Release:
 
 
 ALLOWED = {
-    "global": r"default-path|stats|mworker-max-reloads|hard-stop-after|tune\.ssl\.default-dh-param|ssl-default-bind-options",
+    "global": r"default-path|stats|mworker-max-reloads|hard-stop-after|tune\.ssl\.default-dh-param"
+              r"|ssl-default-bind-options",
     "defaults": r"mode|balance|option|retries|timeout|default-server",
     "resolvers": r"parse-resolv-conf|hold|resolve_retries|timeout",
     "frontend": r"bind|option forwardfor$|http-request (set-header X-Forwarded-Proto|set-var\(txn\.|unset-var\(txn\.)"
@@ -270,7 +271,9 @@ def test_a_tls_address_is_bound_once_there_is_a_certificate() -> None:
     without = render.render(ProxyState(), around, ENVIRONMENT).config
     binds = [line for line in sections(without.text())["frontend services"] if line.startswith("bind")]
     assert binds == ["bind *:80"]
-    with_one = render.render(ProxyState(), replace(around, certificates=("/certs/a.pem",)), ENVIRONMENT).config
+    with_one = render.render(ProxyState(), replace(around, certificates=(("/certs/a.pem", "d1"),)), ENVIRONMENT).config
     binds = [line for line in sections(with_one.text())["frontend services"] if line.startswith("bind")]
     assert binds == ["bind *:80", "bind *:443 ssl crt-list certificates.crt-list alpn h2,http/1.1 no-tlsv13"]
-    assert with_one.text("certificates.crt-list") == "/certs/a.pem\n"
+    assert with_one.text("certificates.crt-list") == "# d1\n/certs/a.pem\n"
+    renewed = render.render(ProxyState(), replace(around, certificates=(("/certs/a.pem", "d2"),)), ENVIRONMENT).config
+    assert renewed.digest != with_one.digest, "renewed in place"

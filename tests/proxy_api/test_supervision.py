@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
+import socket
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -84,6 +87,62 @@ def test_killing_the_supervisor_costs_no_request_and_the_next_one_adopts(proxy: 
     os.kill(before.master, signal.SIGKILL)
     wait_until(lambda: before.worker not in proxy.haproxy_pids() and proxy.get("/x").status == 200, 2,
                "an adopted HAProxy is watched like any other")
+
+
+@pytest.mark.parametrize("note", [None, "", "1\n", "999999999\n"])
+def test_a_haproxy_whose_pid_is_not_known_is_adopted_all_the_same(proxy: ProxyProcess, note: str | None) -> None:
+    haproxy = Haproxy(str(proxy.configs_path))
+    before = settled(haproxy)
+    running = proxy.haproxy_pids()
+    proxy.process.kill()
+    wait_until(lambda: set(proxy.pids()) == set(running), 10, "the API ends, HAProxy does not")
+    file = proxy.configs_path / "haproxy.pid"
+    if note is None:
+        file.unlink()
+    else:
+        file.write_text(note)
+    assert haproxy.remembered() == before.master
+    proxy.start().wait_ready(15)
+    assert proxy.haproxy_pids() == running, "no second HAProxy beside it"
+    assert settled(haproxy) == before
+
+
+def test_a_haproxy_that_cannot_be_started_is_tried_again(consul: ConsulServer, tmp_path: Path) -> None:
+    program = tmp_path / "haproxy"
+    shutil.copy(shutil.which("haproxy") or "", program)
+    with ProxyProcess(consul.address, env={"HAPROXY_BIN": str(program)}) as proxy:
+        program.rename(tmp_path / "away")
+        os.kill(proxy.haproxy_pids()[0], signal.SIGKILL)
+        wait_until(lambda: "event=not-started process=haproxy" in proxy.log.read_text(), 5, "it is told")
+        assert proxy.process.running
+        assert proxy.api("ping").status == 200
+        (tmp_path / "away").rename(program)
+        proxy.wait_ready(10)
+
+
+def test_an_api_whose_writer_ends_is_replaced(proxy: ProxyProcess) -> None:
+    """A writer's lock that cannot be opened ends the thread at once; the API without it would answer nothing."""
+    lock = proxy.configs_path / "writer.lock"
+    lock.unlink()
+    lock.mkdir()
+    for pid in _api_pids(proxy):
+        os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: proxy.log.read_text().count("event=writer-ended") >= 2, 15, "the process ends with its writer")
+    lock.rmdir()
+    proxy.wait_ready(20)
+    assert proxy.instances("/x") == {"a", "b", "c"}
+
+
+def test_a_request_line_without_end_is_cut_off(proxy: ProxyProcess) -> None:
+    sent = 0
+    with (socket.create_connection((proxy.address, proxy.api_port), timeout=10) as connection,
+          contextlib.suppress(OSError)):
+        connection.sendall(b"GET /")
+        while sent < 64 * 2**20:
+            connection.sendall(b"a" * 65536)
+            sent += 65536
+    assert sent < 16 * 2**20, "some megabytes are in the kernel's buffers"
+    assert proxy.api("ping").status == 200
 
 
 def test_a_second_proxy_in_the_same_directory_is_refused(consul: ConsulServer, proxy: ProxyProcess) -> None:
@@ -301,6 +360,21 @@ def test_a_tls_port_is_bound_once_there_is_a_certificate(consul: ConsulServer, o
                 return bool(answer.status == 200)
 
         wait_until(served, 8, "the certificate is served")
+
+        def given() -> bytes:
+            return ssl.PEM_cert_to_DER_cert(ssl.get_server_certificate((proxy.address, proxy.tls_port)))
+
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
+                        "-subj", "/CN=renewed.acme.com", "-keyout", key, "-out", cert], check=True, capture_output=True)
+        (proxy.certs_path / "acme.pem").write_text(cert.read_text() + key.read_text())
+        wait_until(lambda: b"renewed.acme.com" in given(), 8, "renewed under the same name")
+        # A name that HAProxy's list cannot hold ends no change.
+        for name in ("my site.pem", "a[b].pem", "a#b.pem", "a\nb.pem"):
+            (proxy.certs_path / name).write_text(cert.read_text() + key.read_text())
+        assert proxy.api("reconfigure", serviceName="x", servicePath="/x,/x2").status == 200
+        threading.Event().wait(3)
+        assert proxy.api("/ready").status == 200
+        assert proxy.log.read_text().count("my site.pem") == 1, "told once"
         assert proxy.get("/x").status == 200
 
 

@@ -1,0 +1,49 @@
+"""The API's own HTTP, with a writer that can be held."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+from proxy_api import views
+from proxy_api.jobs import Outcome, Report
+from proxy_api.metrics import Metrics
+from proxy_api.route import RouteSpec
+
+CALL = f"{views.PREFIX}/reconfigure?serviceName=x&servicePath=/x"
+
+
+def test_at_most_48_changes_wait_and_the_next_is_told_at_once() -> None:
+    hold, inside = threading.Event(), threading.Semaphore(0)
+
+    def change(service: str, spec: RouteSpec | None) -> Outcome:
+        inside.release()
+        assert hold.wait(30)
+        return Outcome(1, 1, "nothing", "")
+
+    parts = views.Parts(change, lambda: Report(""), lambda report: "", Metrics(), "docker-flow")
+    app = views.create_app(parts)
+    with ThreadPoolExecutor(views.MAX_WAITING) as pool:
+        waiting = [pool.submit(lambda: app.test_client().get(CALL).status_code) for _ in range(views.MAX_WAITING)]
+        try:
+            for _ in waiting:
+                assert inside.acquire(timeout=10)
+            refused = app.test_client().get(CALL)
+            assert refused.status_code == 503
+            assert "48 changes are waiting already" in refused.json["Message"]  # type: ignore[index]
+            assert app.test_client().get(f"{views.PREFIX}/ping").status_code == 200
+        finally:
+            hold.set()
+        assert {future.result(10) for future in waiting} == {200}
+    assert app.test_client().get(CALL).status_code == 200, "the places are free again"
+
+
+def test_a_defect_has_every_key() -> None:
+    def change(service: str, spec: RouteSpec | None) -> Outcome:
+        raise RuntimeError("a defect")
+
+    parts = views.Parts(change, lambda: Report(""), lambda report: "", Metrics(), "docker-flow")
+    document = views.create_app(parts).test_client().get(CALL)
+    assert document.status_code == 500
+    assert {"ServicePath", "ConsulTemplatePath", "Servers", "Version", "Change", "Reason", "Warnings"} <= set(
+        document.json)  # type: ignore[arg-type]
