@@ -6,6 +6,7 @@ of it: the digest is its description.
 """
 
 import contextlib
+import itertools
 import os
 import re
 import shutil
@@ -177,7 +178,7 @@ class Haproxy:
         except OSError:
             return False
         start = os.fsencode(self.master_socket) + b","
-        return any(flag == b"-S" and word.startswith(start) for flag, word in zip(words, words[1:], strict=False))
+        return any(flag == b"-S" and word.startswith(start) for flag, word in itertools.pairwise(words))
 
     # --- the running process -------------------------------------------------------------------------------------
 
@@ -188,7 +189,8 @@ class Haproxy:
         """
         for _ in _until(_HAND_OVER_S):
             with contextlib.suppress(NotRunning):
-                found = re.search(r'value="([0-9a-f]+)"', _ask(self.socket, f"get map {DIGEST_MAP} digest", LOOK_TIMEOUT_S))
+                answer = _ask(self.socket, f"get map {DIGEST_MAP} digest", LOOK_TIMEOUT_S)
+                found = re.search(r'value="([0-9a-f]+)"', answer)
                 return found[1] if found else ""
             time.sleep(_POLL_S)
         return None

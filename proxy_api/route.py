@@ -59,6 +59,7 @@ RESTRICTING = frozenset((
     "verifyClientSsl", "servicePathExclude", "serviceHeader", "userAgent", "reqMode", "srcPort", "srcHttpsPort",
 ))
 _RESTRICTING = frozenset(name.lower() for name in RESTRICTING)
+MAX_ENTRIES = 4096  # paths times domains of one service: each is an entry of a map, made anew at every change
 MAX_PARAMETERS = 1000  # each unknown one is compared with the known ones, and shown
 
 
@@ -126,6 +127,10 @@ def parse_request(given: Mapping[str, Sequence[str]], strict: bool = False) -> R
         _take(_by_name("servicePath"), rule, once["servicePath"], values, faults)
     warnings = _unknown(once, strict, faults)
     faults.extend(_together(once))
+    paths, domains = (len(values.get(field, ())) for field in ("paths", "domains"))
+    if paths * domains > MAX_ENTRIES:
+        faults.append(Fault("servicePath", f"has {paths} items for {domains} of serviceDomain, {paths * domains} "
+                            "together", f"use at most {MAX_ENTRIES}, or several services"))
     if faults:
         raise InvalidRequest(tuple(faults))
     spec = RouteSpec(**values)

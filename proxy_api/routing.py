@@ -142,11 +142,17 @@ def map_text(pairs: Iterable[tuple[str, str]]) -> str:
 
 
 def shadow_warnings(routing: Routing, service: str) -> tuple[str, ...]:
-    """What to tell the caller about paths of a service that another service has already."""
-    return tuple(
+    """What to tell the caller about paths that a service and another one both ask for, whichever of them has them."""
+    lost = tuple(
         f"{entry.path} on {entry.host or 'any host'} goes to {winner.service}, whose name comes first"
         for entry, winner in routing.shadowed if entry.service == service
     )
+    won = tuple(
+        f"{entry.path} on {entry.host or 'any host'} is asked for by {entry.service} too, which gets none of it: "
+        "its name comes later"
+        for entry, winner in routing.shadowed if winner.service == service
+    )
+    return (*lost, *won)
 
 
 def maps_of(routing: Routing) -> Mapping[str, str]:

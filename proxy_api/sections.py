@@ -53,6 +53,14 @@ def _lines(text: str) -> Iterable[str]:
     for line in text.splitlines():
         line = line.strip()
         if line and not line.startswith("#"):
+            # The first word, and the name of an ACL. HAProxy would put another one there: "${X-global}" and \x67lobal
+            # are global.
+            judged = line.split()[:2 if _words(line)[0] == "acl" else 1]
+            if any("$" in word or "\\x" in word.lower() for word in judged):
+                raise InvalidTemplate(f"the line {line!r} begins with a word in disguise; write it plainly")
+            if _words(line)[0].startswith("."):
+                raise InvalidTemplate(f"{_words(line)[0]!r} is refused in a template: it would switch lines on and off, "
+                                      "those of other services among them")
             yield line
 
 

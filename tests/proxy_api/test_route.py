@@ -435,3 +435,18 @@ def test_a_colour_is_part_of_the_name_in_the_catalog_and_of_no_other() -> None:
     spec = parse(**BASE, serviceColor="blue").spec
     assert (spec.catalog_name, spec.backend, spec.service) == ("go-demo-blue", "go-demo-be", "go-demo")
     assert parse(**BASE, port="8080").spec.backend == "go-demo-be8080"
+
+
+@pytest.mark.parametrize(("paths", "domains", "fine"), [(64, 64, True), (65, 64, False), (256, 16, True),
+                                                        (256, 256, False), (256, 0, True)])
+def test_paths_times_domains_are_bounded(paths: int, domains: int, fine: bool) -> None:
+    given = {"serviceName": ["x"], "servicePath": [",".join(f"/{n}" for n in range(paths))],
+             "serviceDomain": [",".join(f"d{n}.com" for n in range(domains))]}
+    if fine:
+        assert len(route.parse_request(given).spec.domains) == domains
+        return
+    with pytest.raises(InvalidRequest) as caught:
+        route.parse_request(given)
+    fault, = caught.value.faults
+    assert fault.name == "servicePath"
+    assert f"{paths} items for {domains} of serviceDomain" in fault.fault

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -88,6 +90,21 @@ def test_a_section_that_reaches_beyond_the_service_is_refused(word: str) -> None
 def test_other_sections_that_are_refused(line: str) -> None:
     with pytest.raises(InvalidTemplate, match="is refused in a template"):
         parse_sections(f"backend x\n{line}\n")
+
+
+@pytest.mark.parametrize("parse", [parse_inside, parse_sections])
+@pytest.mark.parametrize("word", [".if", ".elif", ".else", ".endif", ".notice", ".warning", ".alert", ".diag"])
+def test_conditions_and_messages_are_refused_by_name(parse: Callable[[str], object], word: str) -> None:
+    for line in (word, f"  {word} 0", f'"{word}" 0', f".\\{word[1:]}"):
+        with pytest.raises(InvalidTemplate, match=rf"'\{word}' is refused in a template"):
+            parse(f"backend x\n{line}\n" if parse is parse_sections else f"{line}\n")
+
+
+@pytest.mark.parametrize("parse", [parse_inside, parse_sections])
+@pytest.mark.parametrize("word", [r"\x67lobal", r"g\x6cobal", '"${X-global}"', '"$X"', r"\x2eif", r"acl \x70b:found", 'acl "${X-pb:found}"'])
+def test_a_first_word_that_haproxy_would_replace_is_refused(parse: Callable[[str], object], word: str) -> None:
+    with pytest.raises(InvalidTemplate, match="in disguise"):
+        parse(f"{'backend x' if parse is parse_sections else ''}\n{word} x\n")
 
 
 @pytest.mark.parametrize("line", ["acl pb:found always_true", '"acl" pb:found always_true',
