@@ -59,8 +59,8 @@ def _lines(text: str) -> Iterable[str]:
             if any("$" in word or "\\x" in word.lower() for word in judged):
                 raise InvalidTemplate(f"the line {line!r} begins with a word in disguise; write it plainly")
             if _words(line)[0].startswith("."):
-                raise InvalidTemplate(f"{_words(line)[0]!r} is refused in a template: it would switch lines on and off, "
-                                      "those of other services among them")
+                raise InvalidTemplate(f"{_words(line)[0]!r} is refused in a template: it would switch lines "
+                                      "on and off, those of other services among them")
             yield line
 
 

@@ -101,7 +101,8 @@ def test_conditions_and_messages_are_refused_by_name(parse: Callable[[str], obje
 
 
 @pytest.mark.parametrize("parse", [parse_inside, parse_sections])
-@pytest.mark.parametrize("word", [r"\x67lobal", r"g\x6cobal", '"${X-global}"', '"$X"', r"\x2eif", r"acl \x70b:found", 'acl "${X-pb:found}"'])
+@pytest.mark.parametrize("word", [r"\x67lobal", r"g\x6cobal", '"${X-global}"', '"$X"',
+                                  r"\x2eif", r"acl \x70b:found", 'acl "${X-pb:found}"'])
 def test_a_first_word_that_haproxy_would_replace_is_refused(parse: Callable[[str], object], word: str) -> None:
     with pytest.raises(InvalidTemplate, match="in disguise"):
         parse(f"{'backend x' if parse is parse_sections else ''}\n{word} x\n")
