@@ -19,7 +19,7 @@ log = logging.getLogger("proxy-api")
 
 PREFIX = "/v1/docker-flow-proxy"
 MAX_BODY_BYTES = 8 * 1024 * 1024
-MAX_WAITING = 48  # of the server's threads; the others are for the probes
+MAX_WAITING = 56  # of the server's 64 threads; the others are for the probes
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from proxy_api.route import RouteSpec
 CALL = f"{views.PREFIX}/reconfigure?serviceName=x&servicePath=/x"
 
 
-def test_at_most_48_changes_wait_and_the_next_is_told_at_once() -> None:
+def test_at_most_so_many_changes_wait_and_the_next_is_told_at_once() -> None:
     hold, inside = threading.Event(), threading.Semaphore(0)
 
     def change(service: str, spec: RouteSpec | None) -> Outcome:
@@ -30,7 +30,7 @@ def test_at_most_48_changes_wait_and_the_next_is_told_at_once() -> None:
                 assert inside.acquire(timeout=10)
             refused = app.test_client().get(CALL)
             assert refused.status_code == 503
-            assert "48 changes are waiting already" in refused.json["Message"]  # type: ignore[index]
+            assert f"{views.MAX_WAITING} changes are waiting already" in refused.json["Message"]  # type: ignore[index]
             assert app.test_client().get(f"{views.PREFIX}/ping").status_code == 200
         finally:
             hold.set()
