@@ -84,7 +84,7 @@ class Sync:
         self._refused: dict[str, _Refused] = {}
         self._empty_since: dict[str, float] = {}
         self._again: list[Job] = []
-        self._cautious = False
+        self._chunk = 0  # how many records to take at once after HAProxy did not take more; 0: all
         self._stopping = threading.Event()
         self._reported: Report | None = None
         self._logged = reports.starting(self._known.fault)
@@ -176,7 +176,7 @@ class Sync:
 
     def _drifted(self) -> bool:
         """Whether there is something to do although nobody asked and Consul did not move."""
-        if self._served is None or self._empty_since or self._applier.fault or self._cautious:
+        if self._served is None or self._empty_since or self._applier.fault or self._chunk:
             return True
         if self._known.records and self._told(self._served.releases, self._known.records, alone=True):
             return True
@@ -285,12 +285,13 @@ class Sync:
                     raise ApplyFailed(f"{', '.join(sorted(lost))}: {second.rejected[min(lost)]}")
                 judged = second.judged
             step = self._applier.apply(self._served.rendered if self._served else None, judged.rendered,
-                                       asked=bool(committed) or self._cautious)
+                                       asked=bool(committed) or self._chunk > 0)
         except ProxyError as fault:
             return self._not_applied(fault, {n: (good[n].job, made) for n, made in committed.items()}, told)
         if step is not None:
             self._served = judged
-            self._cautious = False
+            if self._chunk and not wanted:
+                self._chunk = 0 if len(told) < self._chunk else self._chunk * 2
             for name, made in committed.items():
                 self._answers.append((good[name].job, _outcome(name, made, step, judged)))
         return []
@@ -307,7 +308,7 @@ class Sync:
             return jobs
         self._refuse(jobs, fault)
         if len(told) > 1:
-            self._cautious = True
+            self._chunk = len(told) // 2
         elif not jobs:
             for name, release in told.items():
                 self._refused[name] = _refusal(release, fault, NOT_APPLIED_S)
@@ -316,7 +317,7 @@ class Sync:
     def _told(self, serving: accept.Releases, records: Records, alone: bool) -> dict[str, Release | None]:
         """How the records differ from what is served, but for what was refused before and is still the same.
 
-        After HAProxy did not take several at once, one at a time: the one that it does not take is then known.
+        After HAProxy did not take several at once, half as many, until the one that it does not take is known.
         """
         stored = {name: s.release for name, s in records.stored().items()}
         told: dict[str, Release | None] = {n: r for n, r in stored.items() if serving.get(n) != r}
@@ -325,8 +326,8 @@ class Sync:
         fresh = {n: r for n, r in told.items()
                  if n not in self._refused or self._refused[n].release != r
                  or (alone and now > self._refused[n].again_at)}
-        if self._cautious:
-            return dict([next(iter(fresh.items()))]) if alone and fresh else {}
+        if self._chunk:
+            return dict(list(fresh.items())[:self._chunk]) if alone else {}
         return fresh
 
     def _note(self, verdict: Verdict, wanted: Mapping[str, _Wanted], told: accept.Changes) -> None:
