@@ -159,6 +159,11 @@ class ConsulClient:
             if "Unknown service" not in str(fault):
                 raise
 
+    def agent_maintenance(self, service_id: str, reason: str) -> None:
+        """Put a service into maintenance for this reason, or end its maintenance where the reason is empty."""
+        self._repeat(lambda: self._consul.agent.service.maintenance(
+            service_id, "true" if reason else "false", reason or None))
+
     # --- how a call is made --------------------------------------------------------------------------------------
 
     def _get(self, path: str, params: list[tuple[str, Any]]) -> Any:

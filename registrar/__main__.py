@@ -11,6 +11,7 @@ from importlib.metadata import version
 from catalog.consul_client import ConsulClient
 from catalog.errors import CatalogError
 from registrar.advertise import NoAddress, node_addresses, require_address
+from registrar.by_hand import NothingToDrain, drain
 from registrar.docker_source import DockerSource
 from registrar.grammar import is_loopback
 from registrar.hints import Hints, Reader
@@ -43,12 +44,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     journal = open_journal()
     try:
         settings = read_settings(given, os.environ)
-        if not settings.internal:
+        if not settings.internal and settings.command != "drain":
             require_address(settings.ip, settings.ip6)
     except (UsageError, NoAddress) as fault:
         for text in str(fault).splitlines():
             print(f"registrar: {text}", file=sys.stderr)
         return EXIT_USAGE
+    if settings.command == "drain":
+        return _drain(settings, journal, stop)
     _greet(settings, journal)
     reconciler = _reconciler(settings, stop)
     if settings.dry_run or settings.once:
@@ -71,6 +74,19 @@ def _reconciler(settings: Settings, stop: threading.Event) -> Reconciler:
     return Reconciler(settings, DockerSource(os.environ), agent,
                       addresses=lambda: node_addresses(settings.ip, settings.ip6),
                       clock=time.monotonic, sleep=stop.wait, stopping=stop.is_set)
+
+
+def _drain(settings: Settings, journal: Journal, stop: threading.Event) -> int:
+    """Take one container out of rotation, or put it back."""
+    agent = ConsulClient.from_environ(settings.consul, os.environ)
+    try:
+        services = drain(DockerSource(os.environ), agent, settings.node_id, settings.words[0], settings.extras["undo"])
+    except (CatalogError, EngineUnavailable, NothingToDrain) as fault:
+        journal.error("drain-failed", container=settings.words[0], why=fault)
+        return 1
+    journal.info("back-in-rotation" if settings.extras["undo"] else "drained", services=",".join(services))
+    stop.wait(settings.extras["wait"])
+    return 0
 
 
 def _run_once(settings: Settings, reconciler: Reconciler, journal: Journal, stop: threading.Event) -> int:

@@ -14,6 +14,7 @@ import urllib3
 from docker.errors import APIError, DockerException, NotFound
 
 from registrar.container import Container, from_inspect, is_image_id
+from registrar.drains import Signal
 from registrar.outside import EngineUnavailable, Happening, Unreadable
 
 T = TypeVar("T")
@@ -25,7 +26,7 @@ REGISTRATORS_SOCKET = "/tmp/docker.sock"  # where Registrator's users mount it
 # Everything after which an inspect may say something new; `exec_…` alone would be three events per health probe.
 FILTERS = {
     "type": ["container", "network"],
-    "event": ["start", "die", "rename", "destroy", "connect", "disconnect"],
+    "event": ["start", "kill", "die", "pause", "unpause", "rename", "destroy", "connect", "disconnect"],
 }
 
 
@@ -142,7 +143,16 @@ def _happening(event: Mapping[str, Any]) -> Happening | None:
     if event.get("Type") == "network":
         container = (actor.get("Attributes") or {}).get("container")
         return Happening(str(container), network=True) if container else None
-    return Happening(str(actor["ID"])) if actor.get("ID") else None
+    if not actor.get("ID"):
+        return None
+    return Happening(str(actor["ID"]), signal=_signal(event, str(actor["ID"])))
+
+
+def _signal(event: Mapping[str, Any], container: str) -> Signal | None:
+    if event.get("Action") != "kill":
+        return None
+    number = str(((event.get("Actor") or {}).get("Attributes") or {}).get("signal") or "")
+    return Signal(container, int(number), int(event.get("timeNano") or 0) / 1e9) if number.isdigit() else None
 
 
 def _short(fault: APIError) -> str:

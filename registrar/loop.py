@@ -50,6 +50,7 @@ class Loop(threading.Thread):
         while not self._stop_event.is_set():
             self.status.last_turn = now = time.monotonic()
             full = full or hint.everything or now >= due
+            self._reconciler.note(hint.signals)
             if self._pass(full, hint):
                 failures = 0
                 if full:
@@ -68,8 +69,8 @@ class Loop(threading.Thread):
         self.join(timeout_s)
 
     def _until_next(self, due: float) -> float:
-        retry = self._reconciler.retries.next_due()
-        return max(0.0, min(due, retry if retry is not None else due) - time.monotonic())
+        rest, sooner = max(0.0, due - time.monotonic()), self._reconciler.due_in()
+        return rest if sooner is None else min(rest, sooner)
 
     def _pass(self, full: bool, hint: Hint) -> bool:
         kind, began = "full" if full else "hint", time.monotonic()
@@ -105,6 +106,8 @@ def count(metrics: Metrics, kind: str, outcome: Outcome, seconds: float) -> None
     metrics.duration.labels(kind).observe(seconds)
     metrics.writes.labels("register", "done").inc(len(outcome.registered))
     metrics.writes.labels("deregister", "done").inc(len(outcome.deregistered))
+    metrics.writes.labels("hold", "done").inc(len(outcome.held))
+    metrics.writes.labels("release", "done").inc(len(outcome.released))
     metrics.wanted.set(len(outcome.draft.registrations))
     metrics.owned.set(outcome.owned)
     metrics.failing.set(len(outcome.failed))
@@ -129,6 +132,10 @@ def tell(journal: Journal, kind: str, outcome: Outcome, seconds: float) -> None:
     for what in journal.troubles():
         if what.startswith("write ") and what not in failing:
             journal.over(what)
+    for service_id in outcome.held:
+        journal.info("drain", service=service_id, why=dict(draft.holds).get(service_id, ""))
+    for service_id in outcome.released:
+        journal.info("drain-over", service=service_id)
     if outcome.registered or outcome.deregistered:
         journal.info("pass", kind=kind, registered=_ids(outcome.registered), deregistered=_ids(outcome.deregistered),
                      failed=len(outcome.failed), wanted=len(draft.registrations), ms=round(1000 * seconds))

@@ -17,6 +17,7 @@ class Draft:
     skips: tuple[Skip, ...] = ()
     faults: tuple[Fault, ...] = ()
     doubts: tuple[str, ...] = ()
+    holds: tuple[tuple[str, str], ...] = ()  # services to be out of rotation, and the reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,3 +29,5 @@ class Outcome:
     deregistered: tuple[str, ...]
     failed: tuple[tuple[str, str], ...]
     owned: int
+    held: tuple[str, ...] = ()
+    released: tuple[str, ...] = ()

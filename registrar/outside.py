@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from catalog.model import AgentService
 from registrar.container import Container
+from registrar.drains import Signal
 
 
 class EngineUnavailable(Exception):
@@ -25,10 +26,11 @@ class Unreadable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Happening:
-    """Something happened to a container; `network` tells that it was to its networks."""
+    """Something happened to a container; `network` tells that it was to its networks, `signal` that it got one."""
 
     container: str
     network: bool = False
+    signal: Signal | None = None
 
 
 class Engine(Protocol):
@@ -49,3 +51,4 @@ class Agent(Protocol):
     def agent_register(self, body: Mapping[str, Any], replace_checks: bool = True) -> None: ...
     def agent_deregister(self, service_id: str) -> None: ...
     def agent_check_deregister(self, check_id: str) -> None: ...
+    def agent_maintenance(self, service_id: str, reason: str) -> None: ...

@@ -4,12 +4,14 @@ A full pass reads everything. A pass after a hint inspects only the containers i
 last full pass saw; it goes through the same functions. Only the loop's thread may use a Reconciler.
 """
 
-from collections.abc import Callable, Mapping, Set
+import time
+from collections.abc import Callable, Iterable, Mapping, Set
 from functools import partial
 
 from catalog.errors import CatalogDenied, CatalogError, CatalogUnavailable
 from catalog.model import META_CONTAINER, AgentService
 from registrar.container import Container
+from registrar.drains import MAINTENANCE, Drains, Signal, is_ours
 from registrar.endpoints import Node
 from registrar.naming import node_id_from
 from registrar.outcome import Draft, Outcome
@@ -17,7 +19,7 @@ from registrar.outside import Agent, Engine, EngineUnavailable, Unreadable
 from registrar.plan import owned, plan, settle
 from registrar.registration import Registration
 from registrar.retries import Retries
-from registrar.services import Offer, services_of
+from registrar.services import Offer, Skip, services_of
 from registrar.settings import Settings
 
 SECOND_LOOK_AFTER_S = 1.0
@@ -28,7 +30,7 @@ class Reconciler:
 
     def __init__(self, settings: Settings, engine: Engine, agent: Agent, addresses: Callable[[], tuple[str, str]],
                  clock: Callable[[], float], sleep: Callable[[float], object],
-                 stopping: Callable[[], bool] = lambda: False) -> None:
+                 stopping: Callable[[], bool] = lambda: False, wall: Callable[[], float] = time.time) -> None:
         self._settings = settings
         self._engine, self._agent = engine, agent
         self._addresses, self._sleep, self._stopping = addresses, sleep, stopping
@@ -38,6 +40,10 @@ class Reconciler:
         self._present: dict[str, AgentService] | None = None
         self._offers: dict[str, tuple[Container, Container | None, Node, Offer]] = {}
         self._doubts: tuple[str, ...] = ()
+        self._maintained: dict[str, str] = {}
+        self._signals: list[Signal] = []
+        self._drains = Drains(settings.drain, wall)
+        self._clock, self._wall = clock, wall
         self.retries = Retries(clock)
 
     @property
@@ -49,6 +55,17 @@ class Reconciler:
         """Look at everything, then write what differs."""
         return self._apply(self.preview())
 
+    def note(self, signals: Iterable[Signal]) -> None:
+        """Remember the signals that containers were sent, until a pass has looked at them."""
+        self._signals.extend(signals)
+
+    def due_in(self) -> float | None:
+        """In how many seconds something is to be done without a hint; None where nothing is."""
+        retry, drain = self.retries.next_due(), self._drains.next_due()
+        times = [*([retry - self._clock()] if retry is not None else []),
+                 *([drain - self._wall()] if drain is not None else [])]
+        return max(0.0, min(times)) if times else None
+
     def hint_pass(self, touched: Set[str] = frozenset(), rewired: Set[str] = frozenset()) -> Outcome:
         """Look at the touched containers, then write what differs, retries that are due included.
 
@@ -57,8 +74,10 @@ class Reconciler:
         """
         if self._present is None:
             return self.full_pass()
+        touched = touched | self._drains.due() | {s.container for s in self._signals}
         for container_id in sorted(touched | {c for c in rewired if self._may_serve(c)}):
             self._look_at(container_id)
+        self._heed_signals()
         draft = self._draft(self._present)
         # An id given by hand may have become somebody else's since the last full pass; a default one is ours.
         if any(r.id != r.default_id for r in draft.plan.register):
@@ -106,6 +125,7 @@ class Reconciler:
         """What the agent holds. A token that may not read is answered with less or nothing, not with an error."""
         known = self._present
         present = self._agent.agent_services()
+        self._maintained = self._read_maintained()
         self._doubts = ()
         lost = [key for key in owned(known or {}, self._node.id) if key not in present]
         # One exact question tells "gone" (absent) from "hidden" (raises CatalogDenied, or is there after all).
@@ -118,6 +138,11 @@ class Reconciler:
                 self._doubts = (f"the agent shows no service at all, maybe because the token is too narrow: {fault}",)
         return present
 
+    def _read_maintained(self) -> dict[str, str]:
+        """The services that are in maintenance, and why."""
+        return {key.removeprefix(MAINTENANCE): str(check.get("Notes") or "")
+                for key, check in self._agent.agent_checks().items() if key.startswith(MAINTENANCE)}
+
     def _look_everywhere(self, present: Mapping[str, AgentService]) -> None:
         # Containers we have registered are asked for by name as well: a listing that lacks them proves nothing.
         registered = {s.meta_value(META_CONTAINER) for s in owned(present, self._node.id).values()} - {""}
@@ -125,6 +150,14 @@ class Reconciler:
         self._containers, self._unreadable = {}, {}
         for container_id in sorted(ids):
             self._look_at(container_id)
+        self._heed_signals()
+
+    def _heed_signals(self) -> None:
+        for signal in self._signals:
+            if container := self._containers.get(signal.container):
+                self._drains.signalled(container, signal)
+        self._signals = [s for s in self._signals if s.container in self._unreadable]
+        self._drains.forget_all_but(self._containers)
 
     def _look_at(self, container_id: str) -> None:
         self._unreadable.pop(container_id, None)
@@ -158,13 +191,30 @@ class Reconciler:
         offers = [self._offer(c) for c in self._containers.values()]
         self._offers = {key: kept for key, kept in self._offers.items() if key in self._containers}
         settled = settle((r for o in offers for r in o.registrations), present, self._node.id)
+        registrations, holds, drained = self._without_drained(settled.registrations, present)
         return Draft(
-            plan=plan(settled.registrations, present, self._node.id, self._kept()),
-            registrations=settled.registrations,
-            skips=tuple(sorted(s for o in offers for s in o.skips)),
+            plan=plan(registrations, present, self._node.id, self._kept(), holds, self._maintained),
+            registrations=registrations,
+            skips=tuple(sorted((*(s for o in offers for s in o.skips), *drained))),
             faults=(*(f for o in offers for f in o.faults), *settled.faults),
             doubts=(*self._doubts, *self._unreadable.values()),
+            holds=tuple(sorted(holds.items())),
         )
+
+    def _without_drained(self, wanted: Iterable[Registration], present: Mapping[str, AgentService],
+                         ) -> tuple[tuple[Registration, ...], dict[str, str], list[Skip]]:
+        """What is wanted of containers that are to leave rotation: held where it stands, not registered anew."""
+        staying, holds, skips = [], {}, []
+        for one in wanted:
+            known = self._maintained.get(one.id, "") if one.id in present else ""
+            reason = self._drains.reason(self._containers[one.container], known)
+            if reason and (one.id not in present or self._settings.drain == "deregister"):
+                skips.append(Skip(one.container_name, one.exposed, "draining", reason.removeprefix("registrar: ")))
+                continue
+            staying.append(one)
+            if reason:
+                holds[one.id] = reason
+        return tuple(staying), holds, skips
 
     def _offer(self, container: Container) -> Offer:
         """What a container brings; computed again only when it, its target or this node has changed."""
@@ -193,9 +243,12 @@ class Reconciler:
     def _apply(self, draft: Draft) -> Outcome:
         present = self._present if self._present is not None else {}
         marks = {r.id: r.mark for r in draft.plan.register} | dict.fromkeys(draft.plan.deregister, "")
+        marks |= {_hold_key(key): reason for key, reason in draft.plan.hold}
+        marks |= {_hold_key(key): "" for key in draft.plan.release}
         self.retries.forget_all_but(marks)
+        held, released = self._hold(draft)
         registered, deregistered = [], []
-        maintained = self._maintained() if any(r.id in present for r in draft.plan.register) else {}
+        maintained = self._other_checks() if any(r.id in present for r in draft.plan.register) else {}
         for one in draft.plan.register:
             if self._write(one.id, one.mark, partial(self._register, one, maintained.get(one.id))):
                 present[one.id] = one.held()
@@ -203,9 +256,29 @@ class Reconciler:
         for service_id in draft.plan.deregister:
             if self._write(service_id, "", partial(self._agent.agent_deregister, service_id)):
                 present.pop(service_id, None)
+                self._maintained.pop(service_id, None)
                 deregistered.append(service_id)
         return Outcome(draft, tuple(registered), tuple(deregistered), self.retries.failures(),
-                       len(owned(present, self._node.id)))
+                       len(owned(present, self._node.id)), held, released)
+
+    def _hold(self, draft: Draft) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Put services into maintenance and take them out of ours; which ones."""
+        held, released = [], []
+        for service_id, reason in draft.plan.hold:
+            # Before everything else: the container serves its last requests already.
+            if self._write(_hold_key(service_id), reason, partial(self._agent.agent_maintenance, service_id, reason)):
+                self._maintained[service_id] = reason
+                held.append(service_id)
+        if draft.plan.release:
+            # An operator's maintenance may have come before ours, which then changed nothing.
+            self._maintained = self._read_maintained()
+        for service_id in draft.plan.release:
+            if not is_ours(self._maintained.get(service_id, "")):
+                continue
+            if self._write(_hold_key(service_id), "", partial(self._agent.agent_maintenance, service_id, "")):
+                self._maintained.pop(service_id, None)
+                released.append(service_id)
+        return tuple(held), tuple(released)
 
     def _write(self, service_id: str, mark: str, send: Callable[[], None]) -> bool:
         """One write, unless it failed a short while ago. Raises CatalogUnavailable only when Consul is away."""
@@ -228,11 +301,14 @@ class Reconciler:
             self._agent.agent_check_deregister(check_id)
         self._agent.agent_register(registration.body(), replace_checks=maintained is None)
 
-    def _maintained(self) -> dict[str, tuple[str, ...]]:
-        """The services that an operator has put into maintenance, and their other checks."""
+    def _other_checks(self) -> dict[str, tuple[str, ...]]:
+        """The services that are in maintenance, and their other checks."""
         found: dict[str, list[str]] = {}
         for check_id, check in self._agent.agent_checks().items():
             found.setdefault(str(check.get("ServiceID") or ""), []).append(check_id)
-        mark = "_service_maintenance:"
-        return {service: tuple(c for c in ids if c != mark + service)
-                for service, ids in found.items() if mark + service in ids}
+        return {service: tuple(c for c in ids if c != MAINTENANCE + service)
+                for service, ids in found.items() if MAINTENANCE + service in ids}
+
+
+def _hold_key(service_id: str) -> str:
+    return f"{service_id} (maintenance)"

@@ -20,7 +20,8 @@ OWN_MARKS = (META_OWNER, META_CONTAINER, META_HASH)
 class Registration:
     """A service to be registered. `default_id` is the id it falls back to when `id` is somebody else's.
 
-    `meta` holds our marks too. `container_name` and `created` serve reports and order; Consul does not get them.
+    `meta` holds our marks too. Consul does not get `container_name`, `created` and `exposed`: they serve reports and
+    order.
     """
 
     id: str
@@ -34,6 +35,7 @@ class Registration:
     check: Check
     container_name: str
     created: str
+    exposed: str = ""  # the port inside the container, such as 8080/tcp
 
     @property
     def container(self) -> str:

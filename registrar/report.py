@@ -15,6 +15,8 @@ def _lines(draft: Draft) -> Iterator[str]:
     new = {registration.id for registration in draft.plan.register}
     for registration in draft.registrations:
         yield f"{'register  ' if registration.id in new else 'unchanged '} {_described(registration)}"
+    for service_id, reason in draft.holds:
+        yield f"hold       {service_id}: {reason}"
     for service_id in draft.plan.deregister:
         yield f"remove     {service_id}"
     for skip in draft.skips:

@@ -146,6 +146,7 @@ def _registration(container: Container, port: Port, keys: Keys, endpoint: Endpoi
         check=check_of(keys, endpoint.address, endpoint.port, report),
         container_name=container.name,
         created=container.created,
+        exposed=str(port),
     )
     return marked(draft, node.id, container.id)
 

@@ -1,7 +1,8 @@
 """The settings of one run of registrar: a value built from command line and environment. Pure."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import urlsplit
 
 from catalog.address import parse_endpoints
@@ -14,7 +15,7 @@ DEFAULT_CONSUL = "127.0.0.1:8500"
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """One field for each row of `options.OPTIONS`, and where Consul is."""
+    """One field for each row of `options.OPTIONS`, where Consul is, and what to do if not to run (`command`)."""
 
     consul: str
     ip: str
@@ -41,6 +42,9 @@ class Settings:
     once: bool
     dry_run: bool
     notes: tuple[str, ...] = ()
+    command: str = ""
+    words: tuple[str, ...] = ()
+    extras: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def interval(self) -> float:
@@ -52,7 +56,8 @@ def read_settings(arguments: Sequence[str], environ: Mapping[str, str]) -> Setti
     """Raises UsageError that names the option, the fault and what would be right."""
     given = read_options(arguments, environ)
     notes = tuple(f"-{o.name} {o.note}" for o in OPTIONS if o.note and o.field in given.fields)
-    settings = Settings(consul=_consul(given.registry, environ), notes=notes, **given.values)
+    settings = Settings(consul=_consul(given.registry, environ), notes=notes, command=given.command, words=given.words,
+                        extras=given.extras, **given.values)
     if bool(settings.ttl) != bool(settings.ttl_refresh):
         raise UsageError("-ttl and -ttl-refresh: give both or none")
     if settings.ttl and settings.ttl <= settings.ttl_refresh:

@@ -52,7 +52,8 @@ def test_every_option_is_also_a_variable_and_the_flag_wins(option):
 
 
 def test_the_settings_have_exactly_the_fields_of_the_table():
-    assert set(Settings.__slots__) == {option.field for option in OPTIONS} | {"consul", "notes"}
+    assert set(Settings.__slots__) == {option.field for option in OPTIONS} | {
+        "consul", "notes", "command", "words", "extras"}
 
 
 def test_a_repeatable_option_and_its_variable():
@@ -87,7 +88,7 @@ REFUSED = {
     f"--reconcile-interval 0 {URI}": ["-reconcile-interval", "seconds"],
     f"--http 9180 {URI}": ["-http", "ADDR:PORT"],
     f"--health gate {URI}": ["-health", "'gate'", "give off"],
-    f"--drain maintenance {URI}": ["-drain", "give off"],
+    f"--drain slowly {URI}": ["-drain", "give off or maintenance or deregister"],
     f"-intern {URI}": ["-intern", "did you mean -internal"],
     f"-retry-atempts=3 {URI}": ["did you mean -retry-attempts"],
     f"-ip {URI} -deregister x -resync y": ["-ip", "-deregister", "-resync"],
