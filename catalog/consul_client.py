@@ -159,6 +159,14 @@ class ConsulClient:
             if "Unknown service" not in str(fault):
                 raise
 
+    def agent_check_update(self, check_id: str, status: str, output: str) -> None:
+        """Report the status of a TTL check. One that the agent does not know raises CatalogUnavailable."""
+        body = json.dumps({"Status": status, "Output": output})
+
+        def send() -> None:
+            self._transport.put(_answer, f"/v1/agent/check/update/{check_id}", None, body)
+        self._repeat(send)
+
     def agent_maintenance(self, service_id: str, reason: str) -> None:
         """Put a service into maintenance for this reason, or end its maintenance where the reason is empty."""
         self._repeat(lambda: self._consul.agent.service.maintenance(

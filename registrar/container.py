@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from registrar.grammar import is_ip
+from registrar.health import Health, read_health
 
 SIGNALLED = 128  # an exit code from here on means: ended by a signal
 STOP_SIGNAL = 15
@@ -77,6 +78,7 @@ class Container:
     image_tags: tuple[str, ...] = ()
     stop_signal: int = STOP_SIGNAL
     stop_timeout: float = STOP_TIMEOUT_S
+    health: Health | None = None
 
     @property
     def serving(self) -> bool:
@@ -146,6 +148,7 @@ def _read(document: Mapping[str, Any], image_tags: Sequence[str]) -> Container:
         image_tags=tuple(image_tags),
         stop_signal=_signal(config.get("StopSignal") or ""),
         stop_timeout=STOP_TIMEOUT_S if config.get("StopTimeout") is None else float(config["StopTimeout"]),
+        health=read_health(config, state),
     )
 
 

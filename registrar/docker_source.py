@@ -26,7 +26,8 @@ REGISTRATORS_SOCKET = "/tmp/docker.sock"  # where Registrator's users mount it
 # Everything after which an inspect may say something new; `exec_…` alone would be three events per health probe.
 FILTERS = {
     "type": ["container", "network"],
-    "event": ["start", "kill", "die", "pause", "unpause", "rename", "destroy", "connect", "disconnect"],
+    "event": ["start", "kill", "die", "pause", "unpause", "health_status", "rename", "destroy", "connect",
+              "disconnect"],
 }
 
 

@@ -127,7 +127,8 @@ OPTIONS: tuple[Option, ...] = (
            note="has no effect with Consul"),
     Option("ttl-refresh", _integer(0), 0, "SECONDS", f"{_FOR_REGISTRATOR}: no effect with Consul",
            note="has no effect with Consul"),
-    Option("health", _one_of("off"), "off", "off", "what Docker's health checks do: nothing"),
+    Option("health", _one_of("off", "gate", "mirror"), "off", "off|gate|mirror", "what Docker's own health check does: "
+           "nothing, hold a container back until it is healthy, or show as a check in Consul"),
     Option("drain", _one_of("off", "maintenance", "deregister"), "maintenance", "off|maintenance|deregister", "what "
            "becomes of the services of a container that was sent its stop signal, or is paused: nothing, Consul's "
            "maintenance, or deregistration"),

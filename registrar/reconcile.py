@@ -10,6 +10,7 @@ from functools import partial
 
 from catalog.errors import CatalogDenied, CatalogError, CatalogUnavailable
 from catalog.model import META_CONTAINER, AgentService
+from registrar.beats import Beats
 from registrar.container import Container
 from registrar.drains import MAINTENANCE, Drains, Signal, is_ours
 from registrar.endpoints import Node
@@ -43,6 +44,8 @@ class Reconciler:
         self._maintained: dict[str, str] = {}
         self._signals: list[Signal] = []
         self._drains = Drains(settings.drain, wall)
+        self._beats = Beats(clock)
+        self._stale = False
         self._clock, self._wall = clock, wall
         self.retries = Retries(clock)
 
@@ -62,7 +65,8 @@ class Reconciler:
     def due_in(self) -> float | None:
         """In how many seconds something is to be done without a hint; None where nothing is."""
         retry, drain = self.retries.next_due(), self._drains.next_due()
-        times = [*([retry - self._clock()] if retry is not None else []),
+        beat = self._beats.next_due()
+        times = [*(at - self._clock() for at in (retry, beat) if at is not None),
                  *([drain - self._wall()] if drain is not None else [])]
         return max(0.0, min(times)) if times else None
 
@@ -72,7 +76,7 @@ class Reconciler:
         `rewired` are containers whose networks changed. Starting and ending do that too; then a hint of its own says
         so, and asking earlier would only wait for the engine, which holds the container's lock for up to a second.
         """
-        if self._present is None:
+        if self._present is None or self._stale:
             return self.full_pass()
         touched = touched | self._drains.due() | {s.container for s in self._signals}
         for container_id in sorted(touched | {c for c in rewired if self._may_serve(c)}):
@@ -96,7 +100,7 @@ class Reconciler:
             self._sleep(SECOND_LOOK_AFTER_S)
             self._look_everywhere(present)
             draft = self._draft(present)
-        self._present = present
+        self._present, self._stale = present, False
         return draft
 
     def withdraw(self) -> int:
@@ -245,6 +249,7 @@ class Reconciler:
         marks = {r.id: r.mark for r in draft.plan.register} | dict.fromkeys(draft.plan.deregister, "")
         marks |= {_hold_key(key): reason for key, reason in draft.plan.hold}
         marks |= {_hold_key(key): "" for key in draft.plan.release}
+        marks |= {r.check_id(beat): beat.status for r in draft.registrations for beat in r.beats}
         self.retries.forget_all_but(marks)
         held, released = self._hold(draft)
         registered, deregistered = [], []
@@ -258,8 +263,19 @@ class Reconciler:
                 present.pop(service_id, None)
                 self._maintained.pop(service_id, None)
                 deregistered.append(service_id)
+        self._beat(draft.registrations, present)
         return Outcome(draft, tuple(registered), tuple(deregistered), self.retries.failures(),
                        len(owned(present, self._node.id)), held, released)
+
+    def _beat(self, registrations: Iterable[Registration], present: Mapping[str, AgentService]) -> None:
+        """Report the checks that are ours to report."""
+        for check_id, beat in self._beats.due(r for r in registrations if r.id in present):
+            send = partial(self._agent.agent_check_update, check_id, beat.status, beat.output)
+            if self._write(check_id, beat.status, send):
+                self._beats.sent(check_id, beat)
+            else:
+                # Most likely the agent has lost the service: nothing that was read of it is worth anything now.
+                self._stale = True
 
     def _hold(self, draft: Draft) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Put services into maintenance and take them out of ours; which ones."""

@@ -16,6 +16,19 @@ Check = tuple[tuple[str, str | bool], ...]
 OWN_MARKS = (META_OWNER, META_CONTAINER, META_HASH)
 
 
+MIRROR_TTL_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """The status of a TTL check that we report: the one asked for by CHECK_TTL, or that of Docker's health check."""
+
+    status: str
+    ttl: float
+    mirror: bool = False
+    output: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Registration:
     """A service to be registered. `default_id` is the id it falls back to when `id` is somebody else's.
@@ -36,6 +49,7 @@ class Registration:
     container_name: str
     created: str
     exposed: str = ""  # the port inside the container, such as 8080/tcp
+    beats: tuple[Beat, ...] = ()
 
     @property
     def container(self) -> str:
@@ -48,7 +62,16 @@ class Registration:
 
     def body(self) -> dict[str, Any]:
         """The JSON of `PUT /v1/agent/service/register`."""
-        return _definition(self) | {"Meta": dict(self.meta)}
+        body = _definition(self) | {"Meta": dict(self.meta)}
+        # The status is no part of the definition: it changes without a new registration.
+        for beat in self.beats:
+            check = body["Checks"][-1] if beat.mirror else body["Checks"][0] if "Checks" in body else body["Check"]
+            check["Status"] = beat.status
+        return body
+
+    def check_id(self, beat: Beat) -> str:
+        """The id of the check that a beat is for; `service:…` is Consul's own for the only one."""
+        return f"docker-health:{self.id}" if beat.mirror else f"service:{self.id}"
 
     def held(self) -> AgentService:
         """What the agent answers once it holds this."""
@@ -81,6 +104,11 @@ def _definition(registration: Registration) -> dict[str, Any]:
         "Port": registration.port,
         "Tags": list(registration.tags),
     }
-    if registration.check:
+    mirror = [{"CheckID": registration.check_id(beat), "Name": "Docker's health check", "TTL": f"{beat.ttl:g}s"}
+              for beat in registration.beats if beat.mirror]
+    if registration.check and not mirror:
         body["Check"] = dict(registration.check)
+    elif mirror:
+        own = [{"CheckID": f"service:{registration.id}", **dict(registration.check)}] if registration.check else []
+        body["Checks"] = [*own, *mirror]
     return body

@@ -8,9 +8,10 @@ from registrar.attributes import meta_of
 from registrar.checks import Report, check_of
 from registrar.container import Container, Port
 from registrar.endpoints import Endpoint, Node, Refused
-from registrar.grammar import is_loopback, read_bool, read_host, split_list, unique
+from registrar.grammar import duration_seconds, is_loopback, read_bool, read_host, split_list, unique
+from registrar.health import CONSUL_STATUS, HEALTHY, STARTING
 from registrar.metadata import Entry, Fault, Keys, read_metadata
-from registrar.registration import Registration, marked
+from registrar.registration import MIRROR_TTL_S, Beat, Check, Registration, marked
 
 
 class Wishes(Protocol):
@@ -26,6 +27,8 @@ class Wishes(Protocol):
     def tags(self) -> tuple[str, ...]: ...
     @property
     def host_ports(self) -> str: ...
+    @property
+    def health(self) -> str: ...
     @property
     def only_label(self) -> tuple[str, ...]: ...
 
@@ -90,6 +93,9 @@ def _ineligible(container: Container, wishes: Wishes) -> Refused | None:
             return Refused("label", f"does not carry the label {wanted}")
     if not container.serving:
         return Refused("not-running", "does not run")
+    if wishes.health == "gate" and container.health and container.health.status != HEALTHY:
+        word = "waiting for health: " if container.health.status == STARTING else ""
+        return Refused("health", f"{word}Docker's health check says {container.health.status}")
     if not container.ports:
         return Refused("no-ports", "exposes and publishes no port")
     return None
@@ -134,6 +140,7 @@ def _address_from_label(container: Container, wishes: Wishes, faults: list[Fault
 def _registration(container: Container, port: Port, keys: Keys, endpoint: Endpoint, grouped: bool, node: Node,
                   wishes: Wishes, report: Report) -> Registration:
     default_id = naming.default_id(node.id, container, port)
+    check = check_of(keys, endpoint.address, endpoint.port, report)
     draft = Registration(
         id=_id(keys, report) or default_id,
         default_id=default_id,
@@ -143,12 +150,24 @@ def _registration(container: Container, port: Port, keys: Keys, endpoint: Endpoi
         protocol=port.protocol,
         tags=_tags(port, keys, wishes, report),
         meta=meta_of(keys, report),
-        check=check_of(keys, endpoint.address, endpoint.port, report),
+        check=check,
         container_name=container.name,
         created=container.created,
         exposed=str(port),
+        beats=_beats(container, check, wishes),
     )
     return marked(draft, node.id, container.id)
+
+
+def _beats(container: Container, check: Check, wishes: Wishes) -> tuple[Beat, ...]:
+    """The TTL checks that we report. One that was asked for hears us as long as the container runs."""
+    ttl = dict(check).get("TTL")
+    beats = [Beat("passing", duration_seconds(str(ttl)), output="the container runs")] if ttl else []
+    if wishes.health == "mirror" and container.health:
+        status, said = container.health.status, container.health.output
+        text = f"Docker's health check says {status}" + (f": {said}" if said else "")
+        beats.append(Beat(CONSUL_STATUS[status], MIRROR_TTL_S, mirror=True, output=text))
+    return tuple(beats)
 
 
 def _name(container: Container, port: Port, keys: Keys, grouped: bool, report: Report) -> str:

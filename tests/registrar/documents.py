@@ -29,6 +29,7 @@ def document(**changes: Any) -> dict[str, Any]:
             "Image": changes.get("image", "vfarcic/go-demo"),
             "Env": [f"{k}={v}" for k, v in changes.get("env", {}).items()],
             "Labels": changes.get("labels", {}),
+            "Healthcheck": changes.get("healthcheck"),
             "StopSignal": changes.get("stop_signal", ""),
             "StopTimeout": changes.get("stop_timeout"),
             "ExposedPorts": {key: {} for key in changes.get("exposed", bound)} or None,

@@ -42,7 +42,7 @@ class FakeAgent:
 
     def __init__(self):
         self.services, self.checks, self.writes, self.refuse, self.notes = {}, {}, [], {}, {}
-        self.away, self.denied = False, False
+        self.away, self.denied, self.beats = False, False, []
 
     def agent_self(self):
         if self.denied:
@@ -68,6 +68,8 @@ class FakeAgent:
             self.checks = {c: s for c, s in self.checks.items() if s != body["ID"]}
         if "Check" in body:
             self.checks[f"service:{body['ID']}"] = body["ID"]
+        for check in body.get("Checks", ()):
+            self.checks[check["CheckID"]] = body["ID"]
         self.services[body["ID"]] = AgentService(body["ID"], body["Name"], body["Address"], body["Port"],
                                                  tuple(body["Tags"]), tuple(sorted(body["Meta"].items())))
 
@@ -80,6 +82,13 @@ class FakeAgent:
     def agent_check_deregister(self, check_id):
         self.checks.pop(check_id, None)
         self.notes.pop(check_id, None)
+
+    def agent_check_update(self, check_id, status, output):
+        if self.away:
+            raise CatalogUnavailable("away")
+        if check_id not in self.checks:
+            raise CatalogUnavailable("500 does not have associated TTL")
+        self.beats.append((check_id, status))
 
     def agent_maintenance(self, service_id, reason):
         self._write("hold" if reason else "release", service_id)

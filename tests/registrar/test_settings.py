@@ -87,7 +87,7 @@ REFUSED = {
     f"--only-label x {URI}": ["-only-label", "KEY=VALUE"],
     f"--reconcile-interval 0 {URI}": ["-reconcile-interval", "seconds"],
     f"--http 9180 {URI}": ["-http", "ADDR:PORT"],
-    f"--health gate {URI}": ["-health", "'gate'", "give off"],
+    f"--health open {URI}": ["-health", "'open'", "give off or gate or mirror"],
     f"--drain slowly {URI}": ["-drain", "give off or maintenance or deregister"],
     f"-intern {URI}": ["-intern", "did you mean -internal"],
     f"-retry-atempts=3 {URI}": ["did you mean -retry-attempts"],
