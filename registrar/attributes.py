@@ -14,7 +14,7 @@ MAX_KEY = 128
 MAX_VALUE_BYTES = 512
 
 # Keys with a meaning of their own; `check_…` keys neither.
-RESERVED = frozenset({"name", "id", "tags", "ignore", "network"})
+RESERVED = frozenset({"name", "id", "tags", "ignore", "network", "address", "weight", "weights", "enable_tag_override"})
 _NOT_IN_KEYS = re.compile(r"[^A-Za-z0-9_-]")
 
 

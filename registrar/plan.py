@@ -10,7 +10,7 @@ from types import MappingProxyType
 from catalog.model import META_CONTAINER, META_OWNER, AgentService
 from registrar.drains import is_ours
 from registrar.metadata import Fault
-from registrar.registration import Registration, with_default_id
+from registrar.registration import Registration, with_default_id, with_tags
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
@@ -80,7 +80,8 @@ def plan(wanted: Iterable[Registration], present: Mapping[str, AgentService], ow
     mine = owned(present, owner)
     by_id = {r.id: r for r in wanted if r.id in mine or r.id not in present}
     return Plan(
-        register=tuple(r for key, r in sorted(by_id.items()) if mine.get(key) != r.held()),
+        register=tuple(_as_tagged(r, mine.get(key)) for key, r in sorted(by_id.items())
+                       if not r.stands_as(mine.get(key))),
         deregister=tuple(
             key for key, service in sorted(mine.items())
             if key not in by_id and service.meta_value(META_CONTAINER) not in keep
@@ -89,3 +90,8 @@ def plan(wanted: Iterable[Registration], present: Mapping[str, AgentService], ow
         release=tuple(key for key, reason in sorted(maintained.items())
                       if key in by_id and key not in holds and is_ours(reason)),
     )
+
+
+def _as_tagged(registration: Registration, present: AgentService | None) -> Registration:
+    """With the tags that others gave it, where they may."""
+    return with_tags(registration, present.tags) if present and registration.tag_override else registration

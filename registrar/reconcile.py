@@ -6,6 +6,7 @@ last full pass saw; it goes through the same functions. Only the loop's thread m
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Set
+from dataclasses import replace
 from functools import partial
 
 from catalog.errors import CatalogDenied, CatalogError, CatalogUnavailable
@@ -14,16 +15,18 @@ from registrar.beats import Beats
 from registrar.container import Container
 from registrar.drains import MAINTENANCE, Drains, Signal, is_ours
 from registrar.endpoints import Node
+from registrar.metadata import Fault
 from registrar.naming import node_id_from
 from registrar.outcome import Draft, Outcome
 from registrar.outside import Agent, Engine, EngineUnavailable, Unreadable
 from registrar.plan import owned, plan, settle
-from registrar.registration import Registration
+from registrar.registration import Registration, without_check
 from registrar.retries import Retries
 from registrar.services import Offer, Skip, services_of
 from registrar.settings import Settings
 
 SECOND_LOOK_AFTER_S = 1.0
+NO_SCRIPTS = "the agent runs no scripts (enable_script_checks is off): registered without the check"
 
 
 class Reconciler:
@@ -46,6 +49,7 @@ class Reconciler:
         self._drains = Drains(settings.drain, wall)
         self._beats = Beats(clock)
         self._stale = False
+        self._scriptless: set[str] = set()
         self._clock, self._wall = clock, wall
         self.retries = Retries(clock)
 
@@ -193,14 +197,15 @@ class Reconciler:
 
     def _draft(self, present: Mapping[str, AgentService]) -> Draft:
         offers = [self._offer(c) for c in self._containers.values()]
+        refused = self._refused_scripts(r for o in offers for r in o.registrations)
         self._offers = {key: kept for key, kept in self._offers.items() if key in self._containers}
-        settled = settle((r for o in offers for r in o.registrations), present, self._node.id)
+        settled = settle((self._as_scripts_allow(r) for o in offers for r in o.registrations), present, self._node.id)
         registrations, holds, drained = self._without_drained(settled.registrations, present)
         return Draft(
             plan=plan(registrations, present, self._node.id, self._kept(), holds, self._maintained),
             registrations=registrations,
             skips=tuple(sorted((*(s for o in offers for s in o.skips), *drained))),
-            faults=(*(f for o in offers for f in o.faults), *settled.faults),
+            faults=(*(f for o in offers for f in o.faults), *settled.faults, *refused),
             doubts=(*self._doubts, *self._unreadable.values()),
             holds=tuple(sorted(holds.items())),
         )
@@ -256,7 +261,7 @@ class Reconciler:
         maintained = self._other_checks() if any(r.id in present for r in draft.plan.register) else {}
         for one in draft.plan.register:
             if self._write(one.id, one.mark, partial(self._register, one, maintained.get(one.id))):
-                present[one.id] = one.held()
+                present[one.id] = self._as_scripts_allow(one).held()
                 registered.append(one.id)
         for service_id in draft.plan.deregister:
             if self._write(service_id, "", partial(self._agent.agent_deregister, service_id)):
@@ -264,6 +269,7 @@ class Reconciler:
                 self._maintained.pop(service_id, None)
                 deregistered.append(service_id)
         self._beat(draft.registrations, present)
+        draft = replace(draft, faults=(*draft.faults, *self._refused_scripts(draft.plan.register)))
         return Outcome(draft, tuple(registered), tuple(deregistered), self.retries.failures(),
                        len(owned(present, self._node.id)), held, released)
 
@@ -315,7 +321,22 @@ class Reconciler:
         """Register. A write that replaces the checks would end an operator's maintenance, which is one of them."""
         for check_id in maintained or ():
             self._agent.agent_check_deregister(check_id)
-        self._agent.agent_register(registration.body(), replace_checks=maintained is None)
+        try:
+            self._agent.agent_register(registration.body(), replace_checks=maintained is None)
+        except CatalogError as fault:
+            if not (registration.runs_script and "cripts are disabled" in str(fault)):
+                raise
+            self._scriptless.add(registration.mark)
+            degraded = self._as_scripts_allow(registration)
+            self._agent.agent_register(degraded.body(), replace_checks=maintained is None)
+
+    def _refused_scripts(self, registrations: Iterable[Registration]) -> list[Fault]:
+        return [Fault(r.container_name, "SERVICE_CHECK_SCRIPT or _CMD", dict(r.check)["Args"][-1], NO_SCRIPTS)
+                for r in registrations if r.mark in self._scriptless]
+
+    def _as_scripts_allow(self, registration: Registration) -> Registration:
+        """Without its check, if the agent has refused to run scripts. The next start asks it again."""
+        return without_check(registration) if registration.mark in self._scriptless else registration
 
     def _other_checks(self) -> dict[str, tuple[str, ...]]:
         """The services that are in maintenance, and their other checks."""

@@ -11,7 +11,8 @@ from typing import Any
 from catalog.model import META_CONTAINER, META_HASH, META_OWNER, AgentService
 
 Meta = tuple[tuple[str, str], ...]
-Check = tuple[tuple[str, str | bool], ...]
+Check = tuple[tuple[str, Any], ...]  # values: text, switches, tuples of text, and headers as pairs
+Weights = tuple[int, int]  # of an instance that passes, and of one that warns
 
 OWN_MARKS = (META_OWNER, META_CONTAINER, META_HASH)
 
@@ -50,6 +51,8 @@ class Registration:
     created: str
     exposed: str = ""  # the port inside the container, such as 8080/tcp
     beats: tuple[Beat, ...] = ()
+    weights: Weights | None = None
+    tag_override: bool = False
 
     @property
     def container(self) -> str:
@@ -68,6 +71,16 @@ class Registration:
             check = body["Checks"][-1] if beat.mirror else body["Checks"][0] if "Checks" in body else body["Check"]
             check["Status"] = beat.status
         return body
+
+    def stands_as(self, present: AgentService | None) -> bool:
+        """Whether the agent holds this. Tags that others may change are not compared."""
+        if present is not None and self.tag_override:
+            present = replace(present, tags=self.tags)
+        return present == self.held()
+
+    @property
+    def runs_script(self) -> bool:
+        return any(key == "Args" for key, _ in self.check)
 
     def check_id(self, beat: Beat) -> str:
         """The id of the check that a beat is for; `service:…` is Consul's own for the only one."""
@@ -89,9 +102,20 @@ def with_default_id(registration: Registration) -> Registration:
     return _fingerprinted(replace(registration, id=registration.default_id))
 
 
+def without_check(registration: Registration) -> Registration:
+    """The same without its check."""
+    return _fingerprinted(replace(registration, check=()))
+
+
+def with_tags(registration: Registration, tags: tuple[str, ...]) -> Registration:
+    """The same with the tags that it was given by others."""
+    return replace(registration, tags=tags)
+
+
 def _fingerprinted(registration: Registration) -> Registration:
     meta = {k: v for k, v in registration.meta if k != META_HASH}
-    text = json.dumps(_definition(registration) | {"Meta": meta}, sort_keys=True)
+    definition = _definition(replace(registration, tags=()) if registration.tag_override else registration)
+    text = json.dumps(definition | {"Meta": meta}, sort_keys=True)
     meta[META_HASH] = hashlib.sha256(text.encode()).hexdigest()[:16]
     return replace(registration, meta=tuple(sorted(meta.items())))
 
@@ -104,11 +128,16 @@ def _definition(registration: Registration) -> dict[str, Any]:
         "Port": registration.port,
         "Tags": list(registration.tags),
     }
+    if registration.weights:
+        body["Weights"] = dict(zip(("Passing", "Warning"), registration.weights, strict=True))
+    if registration.tag_override:
+        body["EnableTagOverride"] = True
+    check = {key: dict(value) if key == "Header" else value for key, value in registration.check}
     mirror = [{"CheckID": registration.check_id(beat), "Name": "Docker's health check", "TTL": f"{beat.ttl:g}s"}
               for beat in registration.beats if beat.mirror]
     if registration.check and not mirror:
-        body["Check"] = dict(registration.check)
+        body["Check"] = check
     elif mirror:
-        own = [{"CheckID": f"service:{registration.id}", **dict(registration.check)}] if registration.check else []
+        own = [{"CheckID": f"service:{registration.id}", **check}] if check else []
         body["Checks"] = [*own, *mirror]
     return body

@@ -42,7 +42,7 @@ class FakeAgent:
 
     def __init__(self):
         self.services, self.checks, self.writes, self.refuse, self.notes = {}, {}, [], {}, {}
-        self.away, self.denied, self.beats = False, False, []
+        self.away, self.denied, self.no_scripts, self.beats = False, False, False, []
 
     def agent_self(self):
         if self.denied:
@@ -64,6 +64,8 @@ class FakeAgent:
 
     def agent_register(self, body, replace_checks=True):
         self._write("register", body["ID"])
+        if self.no_scripts and "Args" in body.get("Check", {}):
+            raise CatalogUnavailable("500 Scripts are disabled on this agent")
         if replace_checks:
             self.checks = {c: s for c, s in self.checks.items() if s != body["ID"]}
         if "Check" in body:

@@ -181,6 +181,17 @@ def test_a_500_for_one_service_is_that_services_trouble(world):
     assert world.full().registered == ("n1:b:8080",)
 
 
+def test_an_agent_that_runs_no_scripts_gets_the_service_without_the_check_and_it_is_reported(world):
+    world.engine.run("a", env={"SERVICE_CHECK_SCRIPT": "true"})
+    world.agent.no_scripts = True
+    assert world.full().registered == ("n1:a:8080",)
+    outcome = world.full()
+    assert not outcome.registered and "runs no scripts" in outcome.draft.faults[0].rule
+    world.agent.no_scripts = False
+    world.restart()
+    assert world.full().registered == ("n1:a:8080",) and "service:n1:a:8080" in world.agent.checks
+
+
 def test_a_consul_that_goes_away_ends_the_pass_and_no_service_is_blamed(world):
     world.engine.run("a")
     world.full()
