@@ -21,7 +21,7 @@ from registrar.metrics import Metrics
 from registrar.options import UsageError, unknown_variables, usage
 from registrar.outside import EngineUnavailable
 from registrar.reconcile import Reconciler
-from registrar.report import render
+from registrar.report import as_json, render, table
 from registrar.settings import Settings, read_settings
 from registrar.status_http import StatusServer
 
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _drain(settings, journal, stop)
     _greet(settings, journal)
     reconciler = _reconciler(settings, stop)
-    if settings.dry_run or settings.once:
+    if settings.dry_run or settings.once or settings.command == "plan":
         return _run_once(settings, reconciler, journal, stop)
     return _run(settings, reconciler, journal, stop)
 
@@ -113,6 +113,10 @@ def _run_once(settings: Settings, reconciler: Reconciler, journal: Journal, stop
 
 
 def _once(settings: Settings, reconciler: Reconciler, journal: Journal) -> int:
+    if settings.command == "plan":
+        draft = reconciler.preview()
+        print(as_json(draft) if settings.extras["json"] else table(draft), end="", flush=True)
+        return 0
     if settings.dry_run:
         print(render(reconciler.preview()), end="", flush=True)
         return 0
@@ -129,7 +133,7 @@ def _run(settings: Settings, reconciler: Reconciler, journal: Journal, stop: thr
     if settings.http:
         try:
             server = StatusServer(settings.http, lambda: loop.status.alive and loop.is_alive(),
-                                  lambda: _unready(loop, journal), metrics.registry)
+                                  lambda: _unready(loop, journal), metrics.registry, lambda: _containers(loop))
         except OSError as fault:
             journal.error("start-failed", why=f"-http {settings.http[0]}:{settings.http[1]}: {fault.strerror or fault}")
             return 1
@@ -143,7 +147,14 @@ def _run(settings: Settings, reconciler: Reconciler, journal: Journal, stop: thr
 
 
 def _unready(loop: Loop, journal: Journal) -> dict[str, str]:
-    return journal.troubles() or ({} if loop.status.passes else {"start": "no pass has been made yet"})
+    if not loop.status.outcome:
+        return journal.troubles() or {"start": "no pass has been made yet"}
+    return journal.troubles() | ({} if loop.status.alive else {"loop": "no pass has been made for minutes"})
+
+
+def _containers(loop: Loop) -> str | None:
+    outcome = loop.status.outcome
+    return as_json(outcome.draft, dict(outcome.failed)) if outcome else None
 
 
 def _withdraw(loop: Loop, reconciler: Reconciler, journal: Journal) -> int:

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from catalog.errors import CatalogError
 from registrar.hints import Hint, Hints, Reader
@@ -24,7 +24,7 @@ class Status:
 
     interval_s: float
     last_turn: float = field(default_factory=time.monotonic)
-    passes: int = 0
+    outcome: Outcome | None = None
 
     @property
     def alive(self) -> bool:
@@ -95,9 +95,19 @@ class Loop(threading.Thread):
     def _tell(self, kind: str, outcome: Outcome, seconds: float) -> None:
         for what in ("consul", "docker", "defect"):
             self._journal.over(what)
-        self.status.passes += 1
+        # The draft was made before its writes: what is shown must not say that they are still to come.
+        self.status.outcome = settled(outcome)
         count(self._metrics, kind, outcome, seconds)
+        self._metrics.set_retries(self._reconciler.retries)
         tell(self._journal, kind, outcome, seconds)
+
+
+def settled(outcome: Outcome) -> Outcome:
+    """The outcome with the writes that were made taken out of its plan."""
+    plan, done = outcome.draft.plan, {*outcome.registered, *outcome.deregistered}
+    rest = replace(plan, register=tuple(r for r in plan.register if r.id not in done),
+                   deregister=tuple(key for key in plan.deregister if key not in done))
+    return replace(outcome, draft=replace(outcome.draft, plan=rest))
 
 
 def count(metrics: Metrics, kind: str, outcome: Outcome, seconds: float) -> None:
@@ -113,7 +123,8 @@ def count(metrics: Metrics, kind: str, outcome: Outcome, seconds: float) -> None
     metrics.failing.set(len(outcome.failed))
     metrics.faults.set(len(outcome.draft.faults))
     metrics.set_skipped(skip.code for skip in outcome.draft.skips)
-    metrics.heard_from("docker", *(("consul",) if kind == "full" or outcome.registered else ()))
+    wrote = outcome.registered or outcome.deregistered or outcome.held or outcome.released
+    metrics.heard_from("docker", *(("consul",) if kind == "full" or wrote else ()))
 
 
 def tell(journal: Journal, kind: str, outcome: Outcome, seconds: float) -> None:

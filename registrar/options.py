@@ -132,7 +132,7 @@ OPTIONS: tuple[Option, ...] = (
     Option("drain", _one_of("off", "maintenance", "deregister"), "maintenance", "off|maintenance|deregister", "what "
            "becomes of the services of a container that was sent its stop signal, or is paused: nothing, Consul's "
            "maintenance, or deregistration"),
-    Option("http", _listen, None, "ADDR:PORT", "serve /health, /ready and /metrics there"),
+    Option("http", _listen, None, "ADDR:PORT", "serve /health, /ready, /metrics and /containers there"),
     Option("once", read_bool, False, "", "make one full comparison and exit: 0 when all of it holds, else 1",
            switch=True),
     Option("dry-run", read_bool, False, "", "print what would be registered and removed, and why the rest is not; "
@@ -152,6 +152,9 @@ class Command:
 
 
 COMMANDS: tuple[Command, ...] = (
+    Command("plan", (), (
+        Option("json", read_bool, False, "", "as JSON, not as a table", switch=True),
+    ), "show what would be registered and removed and, for each port that is not, why; write nothing"),
     Command("drain", ("CONTAINER",), (
         Option("wait", _seconds, 0.0, "SECONDS", "return so long afterwards, when what was asked before is answered"),
         Option("undo", read_bool, False, "", "put it back into rotation", switch=True),
