@@ -137,6 +137,11 @@ def tell(journal: Journal, kind: str, outcome: Outcome, seconds: float) -> None:
     # That a container has ended, or is not ours to look at, is no news.
     for skip in journal.news("skip", (s for s in draft.skips if s.code not in ("not-running", "label"))):
         journal.info("skipped", container=skip.container, port=skip.port or "-", reason=skip.reason)
+    if draft.rivals:
+        journal.trouble("node-id", "another registrar has the same node id, so these entries are left alone; give each "
+                        f"a --node-id of its own: {'; '.join(draft.rivals[:NAMED_IDS])}")
+    else:
+        journal.over("node-id")
     for service_id, reason in outcome.failed:
         journal.trouble(f"write {service_id}", reason)
     failing = {f"write {service_id}" for service_id, _ in outcome.failed}

@@ -79,6 +79,14 @@ def _ipv6(text: str) -> str:
     return address
 
 
+def _pattern(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as fault:
+        raise ValueError(f"give a name or a regular expression: {fault}") from None
+    return text
+
+
 def _label(text: str) -> str:
     key, sign, _ = text.partition("=")
     if not sign or not key.strip():
@@ -102,6 +110,8 @@ OPTIONS: tuple[Option, ...] = (
            "(default: likewise)"),
     Option("internal", read_bool, False, "", "register the container's own address and port, not the published ones",
            switch=True),
+    Option("network", _pattern, "", "NAME", "with -internal: the network whose address to register, where a container "
+           "is on several and names none; a regular expression"),
     Option("explicit", read_bool, False, "", "register only ports that have a SERVICE_NAME or SERVICE_<port>_NAME",
            switch=True),
     Option("useIpFromLabel", str, "", "LABEL", "take the address from this container label; beats -ip and -internal"),
@@ -116,6 +126,8 @@ OPTIONS: tuple[Option, ...] = (
            switch=True),
     Option("node-id", read_node_id, "", "NAME", "the owner mark and first part of service ids; unique in the cluster "
            "(default: the Docker engine's own name)"),
+    Option("adopt-host", str, (), "NAME", "take over what a Registrator with this host name left in Consul: entries "
+           "NAME:container:port without an owner; may be given several times", many=True),
     Option("reconcile-interval", _seconds, 15.0, "SECONDS", "at most this long between two full comparisons"),
     Option("resync", _integer(0), 0, "SECONDS", "like --reconcile-interval, whichever is shorter; 0: not given"),
     Option("cleanup", read_bool, False, "", f"{_FOR_REGISTRATOR}: always on, for entries of this node id", switch=True,

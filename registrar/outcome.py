@@ -17,6 +17,7 @@ class Draft:
     skips: tuple[Skip, ...] = ()
     faults: tuple[Fault, ...] = ()
     doubts: tuple[str, ...] = ()
+    rivals: tuple[str, ...] = ()  # what another registrar with our node id does
     holds: tuple[tuple[str, str], ...] = ()  # services to be out of rotation, and the reason
 
 

@@ -71,20 +71,20 @@ def settle(wanted: Iterable[Registration], present: Mapping[str, AgentService], 
 
 def plan(wanted: Iterable[Registration], present: Mapping[str, AgentService], owner: str,
          keep: Set[str] = frozenset(), holds: Mapping[str, str] = _NOTHING,
-         maintained: Mapping[str, str] = _NOTHING) -> Plan:
+         maintained: Mapping[str, str] = _NOTHING, contested: Mapping[str, str] = _NOTHING) -> Plan:
     """Compare what is wanted with what the agent holds. Entries of the containers in `keep` stay as they are.
 
     `holds` are the services to be out of rotation, `maintained` those that are in maintenance, each with its reason.
-    A maintenance of somebody else's stays, and is enough for us too.
+    A maintenance of somebody else's stays, and is enough for us too. `contested` entries are not written at all.
     """
     mine = owned(present, owner)
     by_id = {r.id: r for r in wanted if r.id in mine or r.id not in present}
     return Plan(
         register=tuple(_as_tagged(r, mine.get(key)) for key, r in sorted(by_id.items())
-                       if not r.stands_as(mine.get(key))),
+                       if key not in contested and not r.stands_as(mine.get(key))),
         deregister=tuple(
             key for key, service in sorted(mine.items())
-            if key not in by_id and service.meta_value(META_CONTAINER) not in keep
+            if key not in by_id and key not in contested and service.meta_value(META_CONTAINER) not in keep
         ),
         hold=tuple((key, reason) for key, reason in sorted(holds.items()) if key in by_id and key not in maintained),
         release=tuple(key for key, reason in sorted(maintained.items())

@@ -11,6 +11,7 @@ from functools import partial
 
 from catalog.errors import CatalogDenied, CatalogError, CatalogUnavailable
 from catalog.model import META_CONTAINER, AgentService
+from registrar.adoption import adopted, adopted_by_id
 from registrar.beats import Beats
 from registrar.container import Container
 from registrar.drains import MAINTENANCE, Drains, Signal, is_ours
@@ -22,6 +23,7 @@ from registrar.outside import Agent, Engine, EngineUnavailable, Unreadable
 from registrar.plan import owned, plan, settle
 from registrar.registration import Registration, without_check
 from registrar.retries import Retries
+from registrar.rivals import Rivals
 from registrar.services import Offer, Skip, services_of
 from registrar.settings import Settings
 
@@ -49,6 +51,7 @@ class Reconciler:
         self._drains = Drains(settings.drain, wall)
         self._beats = Beats(clock)
         self._stale = False
+        self._rivals = Rivals()
         self._scriptless: set[str] = set()
         self._clock, self._wall = clock, wall
         self.retries = Retries(clock)
@@ -133,6 +136,8 @@ class Reconciler:
         """What the agent holds. A token that may not read is answered with less or nothing, not with an error."""
         known = self._present
         present = self._agent.agent_services()
+        present = adopted(present, self._settings.adopt_host, self._node.id)
+        self._rivals.look(owned(present, self._node.id))
         self._maintained = self._read_maintained()
         self._doubts = ()
         lost = [key for key in owned(known or {}, self._node.id) if key not in present]
@@ -195,18 +200,23 @@ class Reconciler:
 
     # --- deciding ------------------------------------------------------------------------------------------------
 
-    def _draft(self, present: Mapping[str, AgentService]) -> Draft:
+    def _draft(self, present: dict[str, AgentService]) -> Draft:
         offers = [self._offer(c) for c in self._containers.values()]
         refused = self._refused_scripts(r for o in offers for r in o.registrations)
         self._offers = {key: kept for key, kept in self._offers.items() if key in self._containers}
-        settled = settle((self._as_scripts_allow(r) for o in offers for r in o.registrations), present, self._node.id)
+        wanted = [self._as_scripts_allow(r) for o in offers for r in o.registrations]
+        if self._settings.adopt_host:
+            present.update(adopted_by_id(present, wanted, self._node.id))
+        settled = settle(wanted, present, self._node.id)
         registrations, holds, drained = self._without_drained(settled.registrations, present)
         return Draft(
-            plan=plan(registrations, present, self._node.id, self._kept(), holds, self._maintained),
+            plan=plan(registrations, present, self._node.id, self._kept(), holds, self._maintained,
+                      self._rivals.contested),
             registrations=registrations,
             skips=tuple(sorted((*(s for o in offers for s in o.skips), *drained))),
             faults=(*(f for o in offers for f in o.faults), *settled.faults, *refused),
             doubts=(*self._doubts, *self._unreadable.values()),
+            rivals=tuple(f"{key}: {why}" for key, why in sorted(self._rivals.contested.items())),
             holds=tuple(sorted(holds.items())),
         )
 
@@ -262,10 +272,12 @@ class Reconciler:
         for one in draft.plan.register:
             if self._write(one.id, one.mark, partial(self._register, one, maintained.get(one.id))):
                 present[one.id] = self._as_scripts_allow(one).held()
+                self._rivals.wrote(present[one.id])
                 registered.append(one.id)
         for service_id in draft.plan.deregister:
             if self._write(service_id, "", partial(self._agent.agent_deregister, service_id)):
                 present.pop(service_id, None)
+                self._rivals.removed(service_id)
                 self._maintained.pop(service_id, None)
                 deregistered.append(service_id)
         self._beat(draft.registrations, present)

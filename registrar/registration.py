@@ -53,6 +53,7 @@ class Registration:
     beats: tuple[Beat, ...] = ()
     weights: Weights | None = None
     tag_override: bool = False
+    tagged: tuple[tuple[str, str, int], ...] = ()  # (lan_ipv4 or lan_ipv6, address, port), where there are both
 
     @property
     def container(self) -> str:
@@ -128,6 +129,8 @@ def _definition(registration: Registration) -> dict[str, Any]:
         "Port": registration.port,
         "Tags": list(registration.tags),
     }
+    if registration.tagged:
+        body["TaggedAddresses"] = {tag: {"Address": a, "Port": p} for tag, a, p in registration.tagged}
     if registration.weights:
         body["Weights"] = dict(zip(("Passing", "Warning"), registration.weights, strict=True))
     if registration.tag_override:

@@ -29,6 +29,8 @@ class Wishes(Protocol):
     @property
     def host_ports(self) -> str: ...
     @property
+    def network(self) -> str: ...
+    @property
     def health(self) -> str: ...
     @property
     def only_label(self) -> tuple[str, ...]: ...
@@ -73,8 +75,8 @@ def services_of(container: Container, target: Container | None, node: Node, wish
         if isinstance(found, Refused):
             skips.append(Skip(container.name, str(port), found.code, found.reason))
         else:
-            address = _address(keys, report) or label_address or found.address
-            usable.append((port, keys, Endpoint(address, found.port)))
+            address = _address(keys, report) or label_address
+            usable.append((port, keys, Endpoint(address, found.port) if address else found))
     grouped = len(usable) > 1  # counted after everything that takes a port out
     registrations = tuple(
         registration for port, keys, endpoint in usable
@@ -112,7 +114,7 @@ def _place(container: Container, port: Port, target: Container | None, node: Nod
     asked = wishes.host_ports == "all" or port.asked or keys.any_scoped
     asked = asked or (len(container.ports) == 1 and keys.get("name") is not None)
     if wishes.internal:
-        return endpoints.internal(container, port, target, node, asked, keys.value("network"))
+        return endpoints.internal(container, port, target, node, asked, keys.value("network"), wishes.network)
     return endpoints.published(container, port, target, node, asked)
 
 
@@ -173,6 +175,7 @@ def _registration(container: Container, port: Port, keys: Keys, endpoint: Endpoi
         name=name,
         address=endpoint.address,
         port=endpoint.port,
+        tagged=endpoint.tagged,
         protocol=port.protocol,
         tags=_tags(port, keys, wishes, report),
         meta=meta_of(keys, report),

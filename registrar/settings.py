@@ -21,6 +21,7 @@ class Settings:
     ip: str
     ip6: str
     internal: bool
+    network: str
     explicit: bool
     use_ip_from_label: str
     tags: tuple[str, ...]
@@ -29,6 +30,7 @@ class Settings:
     deregister: str
     deregister_on_exit: bool
     node_id: str
+    adopt_host: tuple[str, ...]
     reconcile_interval: float
     resync: int
     cleanup: bool

@@ -1,5 +1,7 @@
 """Passes against an engine and an agent that fail in every way they can."""
 
+from dataclasses import replace
+
 import pytest
 
 from catalog.errors import CatalogDenied, CatalogRejected, CatalogUnavailable
@@ -253,6 +255,73 @@ def test_an_operators_maintenance_outlives_a_change(world, check):
     world.hint("a")
     assert world.agent.services["n1:a:8080"].port == 2
     assert list(world.agent.checks) == ["_service_maintenance:n1:a:8080"]
+
+
+# --- another registrar with the same node id --------------------------------------------------------------------------
+
+def theirs(container, id=None, port=80):
+    id = id or f"n1:{container}:80"
+    meta = (("registrar-container", container), ("registrar-hash", container), ("registrar-owner", "n1"))
+    return AgentService(id, "theirs", "10.0.0.9", port, (), meta)
+
+
+def test_an_entry_that_is_back_after_it_was_removed_is_left_alone_and_reported(world):
+    world.agent.services["n1:x:80"] = theirs("x")
+    assert world.full().deregistered == ("n1:x:80",)
+    world.agent.services["n1:x:80"] = theirs("x")
+    for _ in range(3):
+        outcome = world.full()
+        assert not outcome.deregistered and "n1:x:80" in outcome.draft.rivals[0]
+    del world.agent.services["n1:x:80"]
+    assert not world.full().draft.rivals
+
+
+def test_an_id_that_two_overwrite_in_turn_is_left_to_the_other_one(world):
+    world.engine.run("a")
+    world.full()
+    for turn in (1, 2):
+        world.agent.services["n1:a:8080"] = theirs("x", "n1:a:8080", turn)
+        world.full()
+    assert world.agent.services["n1:a:8080"] == theirs("x", "n1:a:8080", 2)
+    assert "n1:a:8080" in world.full().draft.rivals[0]
+
+
+def test_a_correction_of_an_edit_by_hand_is_no_rivalry(world):
+    world.engine.run("a")
+    world.full()
+    for _ in range(4):
+        entry = world.agent.services["n1:a:8080"]
+        world.agent.services["n1:a:8080"] = replace(entry, port=1)
+        assert world.full().registered == ("n1:a:8080",)
+
+
+def test_stopping_and_starting_a_container_is_no_rivalry(world):
+    for _ in range(4):
+        world.engine.run("a")
+        world.full()
+        world.engine.run("a", **STOPPED)
+        world.full()
+    assert not world.full().draft.rivals
+
+
+# --- what Registrator left behind ------------------------------------------------------------------------------------
+
+def test_leftovers_of_a_named_host_are_taken_over_and_nobody_elses():
+    world = World("--adopt-host", "bfdfeaf59e92", "-ip", "10.0.0.5")
+    world.engine.run("a", port=1)
+    world.engine.run("b", port=2, env={"SERVICE_ID": "mine", "SERVICE_NAME": "b"})
+    world.engine.run("c", port=3, env={"SERVICE_ID": "taken", "SERVICE_NAME": "c"})
+    kept = {"other:a:8080": "10.0.0.5", "bfdfeaf59e92:not-a-port": "10.0.0.5", "taken": "10.9.9.9"}
+    for id, address in {**kept, "bfdfeaf59e92:web:8080": "10.0.0.5", "bfdfeaf59e92:gone:53:udp": "10.0.0.5"}.items():
+        world.agent.services[id] = AgentService(id, "x", address, 1, (), ())
+    world.agent.services["mine"] = AgentService("mine", "b", "10.0.0.5", 2, (), ())
+    marked = AgentService("bfdfeaf59e92:z:1", "x", "10.0.0.5", 1, (), (("registrar-owner", "n2"),))
+    world.agent.services[marked.id] = marked
+    world.full()
+    assert world.ids == sorted([*kept, marked.id, "n1:a:8080", "mine", "n1:c:8080"])
+    assert world.agent.services["mine"].meta_value("registrar-owner") == "n1"
+    assert world.agent.writes.index(("register", "n1:a:8080")) < world.agent.writes.index(
+        ("deregister", "bfdfeaf59e92:web:8080"))
 
 
 # --- -deregister on-success ------------------------------------------------------------------------------------------

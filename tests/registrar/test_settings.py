@@ -41,7 +41,7 @@ def test_every_option_is_also_a_variable_and_the_flag_wins(option):
     samples = {"ip": ("10.0.0.1", "10.0.0.2"), "ip6": ("fd00::1", "fd00::2"), "tags": ("a", "b"), "deregister":
                ("on-success", "always"), "host-ports": ("all", "named"), "only-label": ("a=1", "b=2"), "http":
                (":9180", "127.0.0.1:9181"), "health": ("off", "off"), "drain": ("off", "off"), "ttl": ("60", "70"),
-               "ttl-refresh": ("10", "20")}
+               "ttl-refresh": ("10", "20"), "network": ("a", "b.*"), "adopt-host": ("a", "b")}
     low, high = samples.get(option.name, ("true", "false") if option.switch else ("7", "8"))
     partner = {"ttl": " -ttl-refresh 5", "ttl-refresh": " -ttl 600"}.get(option.name, "")
     from_variable = read(URI + partner, {option.variable: low})
@@ -83,6 +83,7 @@ REFUSED = {
     f"-ttl 30 -ttl-refresh 30 {URI}": ["-ttl 30", "greater"],
     f"-tags a,{{{{.Name}}}} {URI}": ["-tags", "templates", "not supported"],
     f"-internal=perhaps {URI}": ["-internal", "true or false"],
+    f"--network a( {URI}": ["-network", "regular expression"],
     f"--node-id a:b {URI}": ["-node-id", "'a:b'", "letters"],
     f"--only-label x {URI}": ["-only-label", "KEY=VALUE"],
     f"--reconcile-interval 0 {URI}": ["-reconcile-interval", "seconds"],
