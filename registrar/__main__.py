@@ -13,14 +13,17 @@ from catalog.errors import CatalogError
 from registrar.advertise import NoAddress, node_addresses, require_address
 from registrar.by_hand import NothingToDrain, drain
 from registrar.docker_source import DockerSource
+from registrar.external_node import ExternalNode
 from registrar.grammar import is_loopback
 from registrar.hints import Hints, Reader
 from registrar.journal import Journal, open_journal
+from registrar.lease import Lease
 from registrar.loop import Loop, tell
 from registrar.metrics import Metrics
 from registrar.options import UsageError, unknown_variables, usage
-from registrar.outside import EngineUnavailable
-from registrar.reconcile import Reconciler
+from registrar.outside import Agent, EngineUnavailable
+from registrar.pool import Pool
+from registrar.reconcile import Reconciler, Together
 from registrar.report import as_json, render, table
 from registrar.settings import Settings, read_settings
 from registrar.status_http import StatusServer
@@ -69,11 +72,21 @@ def _greet(settings: Settings, journal: Journal) -> None:
 
 
 def _reconciler(settings: Settings, stop: threading.Event) -> Reconciler:
+    def address() -> str:
+        ipv4, ipv6 = node_addresses(settings.ip, settings.ip6)
+        return ipv4 or ipv6
+
+    def made(agent: Agent, together: Together) -> Reconciler:
+        return Reconciler(settings, DockerSource(os.environ), agent,
+                          addresses=lambda: node_addresses(settings.ip, settings.ip6), clock=time.monotonic,
+                          sleep=stop.wait, stopping=stop.is_set, together=together)
     # The loop repeats whole passes, so a single request is sent once.
-    agent = ConsulClient.from_environ(settings.consul, os.environ, patience_s=0)
-    return Reconciler(settings, DockerSource(os.environ), agent,
-                      addresses=lambda: node_addresses(settings.ip, settings.ip6),
-                      clock=time.monotonic, sleep=stop.wait, stopping=stop.is_set)
+    consul = ConsulClient.from_environ(settings.consul, os.environ, patience_s=0)
+    if settings.scheme == "consul":
+        return made(consul, Pool())
+    node = ExternalNode(consul, lambda: reconciler.owner, address)
+    reconciler = made(node, node.together)
+    return reconciler
 
 
 def _drain(settings: Settings, journal: Journal, stop: threading.Event) -> int:
@@ -141,6 +154,9 @@ def _run(settings: Settings, reconciler: Reconciler, journal: Journal, stop: thr
     journal.info("start", consul=settings.consul, node_id=settings.node_id or "(the engine's name)",
                  interval=f"{settings.interval:g}s")
     loop.start()
+    if settings.scheme == "consul-catalog":
+        leases = ConsulClient.from_environ(settings.consul, os.environ, patience_s=0)
+        Lease(leases, lambda: reconciler.owner, settings.remove_after, journal).start()
     stop.wait()
     journal.info("stop", registrations="removed" if settings.deregister_on_exit else "stay")
     return _withdraw(loop, reconciler, journal) if settings.deregister_on_exit else 0

@@ -128,6 +128,8 @@ OPTIONS: tuple[Option, ...] = (
            "(default: the Docker engine's own name)"),
     Option("adopt-host", str, (), "NAME", "take over what a Registrator with this host name left in Consul: entries "
            "NAME:container:port without an owner; may be given several times", many=True),
+    Option("remove-after", _seconds, 3600.0, "SECONDS", "with consul-catalog://: how long another node's registrar "
+           "may be silent before its node is removed; it leaves rotation after 20 s"),
     Option("reconcile-interval", _seconds, 15.0, "SECONDS", "at most this long between two full comparisons"),
     Option("resync", _integer(0), 0, "SECONDS", "like --reconcile-interval, whichever is shorter; 0: not given"),
     Option("cleanup", read_bool, False, "", f"{_FOR_REGISTRATOR}: always on, for entries of this node id", switch=True,

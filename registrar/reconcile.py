@@ -5,7 +5,7 @@ last full pass saw; it goes through the same functions. Only the loop's thread m
 """
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import replace
 from functools import partial
 
@@ -28,7 +28,9 @@ from registrar.services import Offer, Skip, services_of
 from registrar.settings import Settings
 
 SECOND_LOOK_AFTER_S = 1.0
-NO_SCRIPTS = "the agent runs no scripts (enable_script_checks is off): registered without the check"
+# Carries out writes that do not depend on each other; what came of each.
+Together = Callable[[Sequence[Callable[[], None]]], Sequence[CatalogError | None]]
+NO_SCRIPTS = "no agent runs scripts here (enable_script_checks is off, or there is none): registered without the check"
 
 
 class Reconciler:
@@ -36,9 +38,11 @@ class Reconciler:
 
     def __init__(self, settings: Settings, engine: Engine, agent: Agent, addresses: Callable[[], tuple[str, str]],
                  clock: Callable[[], float], sleep: Callable[[float], object],
-                 stopping: Callable[[], bool] = lambda: False, wall: Callable[[], float] = time.time) -> None:
+                 stopping: Callable[[], bool] = lambda: False, wall: Callable[[], float] = time.time,
+                 together: Together | None = None) -> None:
         self._settings = settings
         self._engine, self._agent = engine, agent
+        self._together = together or one_by_one
         self._addresses, self._sleep, self._stopping = addresses, sleep, stopping
         self._node = Node(settings.node_id)
         self._containers: dict[str, Container] = {}
@@ -267,19 +271,19 @@ class Reconciler:
         marks |= {r.check_id(beat): beat.status for r in draft.registrations for beat in r.beats}
         self.retries.forget_all_but(marks)
         held, released = self._hold(draft)
-        registered, deregistered = [], []
         maintained = self._other_checks() if any(r.id in present for r in draft.plan.register) else {}
-        for one in draft.plan.register:
-            if self._write(one.id, one.mark, partial(self._register, one, maintained.get(one.id))):
-                present[one.id] = self._as_scripts_allow(one).held()
-                self._rivals.wrote(present[one.id])
-                registered.append(one.id)
-        for service_id in draft.plan.deregister:
-            if self._write(service_id, "", partial(self._agent.agent_deregister, service_id)):
-                present.pop(service_id, None)
-                self._rivals.removed(service_id)
-                self._maintained.pop(service_id, None)
-                deregistered.append(service_id)
+        new = {r.id: r for r in draft.plan.register}
+        registered = self._write_all((r.id, r.mark, partial(self._register, r, maintained.get(r.id)))
+                                     for r in draft.plan.register)
+        for service_id in registered:
+            present[service_id] = self._as_scripts_allow(new[service_id]).held()
+            self._rivals.wrote(present[service_id])
+        deregistered = self._write_all((key, "", partial(self._agent.agent_deregister, key))
+                                       for key in draft.plan.deregister)
+        for service_id in deregistered:
+            present.pop(service_id, None)
+            self._rivals.removed(service_id)
+            self._maintained.pop(service_id, None)
         self._beat(draft.registrations, present)
         draft = replace(draft, faults=(*draft.faults, *self._refused_scripts(draft.plan.register)))
         return Outcome(draft, tuple(registered), tuple(deregistered), self.retries.failures(),
@@ -287,47 +291,50 @@ class Reconciler:
 
     def _beat(self, registrations: Iterable[Registration], present: Mapping[str, AgentService]) -> None:
         """Report the checks that are ours to report."""
-        for check_id, beat in self._beats.due(r for r in registrations if r.id in present):
-            send = partial(self._agent.agent_check_update, check_id, beat.status, beat.output)
-            if self._write(check_id, beat.status, send):
-                self._beats.sent(check_id, beat)
-            else:
-                # Most likely the agent has lost the service: nothing that was read of it is worth anything now.
-                self._stale = True
+        due = dict(self._beats.due(r for r in registrations if r.id in present))
+        update = self._agent.agent_check_update
+        sent = self._write_all((key, beat.status, partial(update, key, beat.status, beat.output))
+                               for key, beat in due.items())
+        for check_id in sent:
+            self._beats.sent(check_id, due[check_id])
+        # Most likely the agent has lost the service: nothing that was read of it is worth anything now.
+        self._stale = self._stale or len(sent) < len(due)
 
     def _hold(self, draft: Draft) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Put services into maintenance and take them out of ours; which ones."""
-        held, released = [], []
-        for service_id, reason in draft.plan.hold:
-            # Before everything else: the container serves its last requests already.
-            if self._write(_hold_key(service_id), reason, partial(self._agent.agent_maintenance, service_id, reason)):
-                self._maintained[service_id] = reason
-                held.append(service_id)
+        # Before everything else: the container serves its last requests already.
+        sent = self._write_all((_hold_key(key), reason, partial(self._agent.agent_maintenance, key, reason))
+                               for key, reason in draft.plan.hold)
+        held = [key for key, _ in draft.plan.hold if _hold_key(key) in sent]
+        self._maintained.update({key: reason for key, reason in draft.plan.hold if key in held})
         if draft.plan.release:
             # An operator's maintenance may have come before ours, which then changed nothing.
             self._maintained = self._read_maintained()
-        for service_id in draft.plan.release:
-            if not is_ours(self._maintained.get(service_id, "")):
-                continue
-            if self._write(_hold_key(service_id), "", partial(self._agent.agent_maintenance, service_id, "")):
-                self._maintained.pop(service_id, None)
-                released.append(service_id)
+        ours = [key for key in draft.plan.release if is_ours(self._maintained.get(key, ""))]
+        sent = self._write_all((_hold_key(key), "", partial(self._agent.agent_maintenance, key, "")) for key in ours)
+        released = [key for key in ours if _hold_key(key) in sent]
+        for service_id in released:
+            self._maintained.pop(service_id, None)
         return tuple(held), tuple(released)
 
-    def _write(self, service_id: str, mark: str, send: Callable[[], None]) -> bool:
-        """One write, unless it failed a short while ago. Raises CatalogUnavailable only when Consul is away."""
-        if self._stopping() or not self.retries.is_due(service_id, mark):
-            return False
-        try:
-            send()
-        except CatalogError as fault:
-            if isinstance(fault, CatalogUnavailable):
-                # Consul also says 500 to one bad service. If it still answers a read, only this write is in trouble.
-                self._agent.agent_services()
-            self.retries.failed(service_id, mark, str(fault))
-            return False
-        self.retries.succeeded(service_id)
-        return True
+    def _write_all(self, writes: Iterable[tuple[str, str, Callable[[], None]]]) -> tuple[str, ...]:
+        """Writes, without those that failed a short while ago; the keys of those that Consul took.
+
+        Raises CatalogUnavailable only when Consul is away.
+        """
+        due = [(key, mark, send) for key, mark, send in writes if self.retries.is_due(key, mark)]
+        if self._stopping() or not due:
+            return ()
+        faults = self._together([send for _, _, send in due])
+        if any(isinstance(fault, CatalogUnavailable) for fault in faults):
+            # Consul also says 500 to one bad service. If it still answers a read, only that write is in trouble.
+            self._agent.agent_services()
+        for (key, mark, _), fault in zip(due, faults, strict=True):
+            if fault:
+                self.retries.failed(key, mark, str(fault))
+            else:
+                self.retries.succeeded(key)
+        return tuple(key for (key, _, _), fault in zip(due, faults, strict=True) if not fault)
 
     def _register(self, registration: Registration, maintained: tuple[str, ...] | None) -> None:
         """Register. A write that replaces the checks would end an operator's maintenance, which is one of them."""
@@ -343,7 +350,7 @@ class Reconciler:
             self._agent.agent_register(degraded.body(), replace_checks=maintained is None)
 
     def _refused_scripts(self, registrations: Iterable[Registration]) -> list[Fault]:
-        return [Fault(r.container_name, "SERVICE_CHECK_SCRIPT or _CMD", dict(r.check)["Args"][-1], NO_SCRIPTS)
+        return [Fault(r.container_name, "SERVICE_CHECK_…", str(dict(r.check)), NO_SCRIPTS)
                 for r in registrations if r.mark in self._scriptless]
 
     def _as_scripts_allow(self, registration: Registration) -> Registration:
@@ -357,6 +364,19 @@ class Reconciler:
             found.setdefault(str(check.get("ServiceID") or ""), []).append(check_id)
         return {service: tuple(c for c in ids if c != MAINTENANCE + service)
                 for service, ids in found.items() if MAINTENANCE + service in ids}
+
+
+def one_by_one(writes: Sequence[Callable[[], None]]) -> list[CatalogError | None]:
+    return [fault_of(write) for write in writes]
+
+
+def fault_of(write: Callable[[], None]) -> CatalogError | None:
+    """What came of a write."""
+    try:
+        write()
+    except CatalogError as fault:
+        return fault
+    return None
 
 
 def _hold_key(service_id: str) -> str:

@@ -81,7 +81,8 @@ class Registration:
 
     @property
     def runs_script(self) -> bool:
-        return any(key == "Args" for key, _ in self.check)
+        """Whether its check is of a kind that only some agents run."""
+        return any(key in ("Args", "GRPC") for key, _ in self.check)
 
     def check_id(self, beat: Beat) -> str:
         """The id of the check that a beat is for; `service:…` is Consul's own for the only one."""

@@ -9,7 +9,7 @@ from catalog.address import parse_endpoints
 from catalog.errors import InvalidAddress
 from registrar.options import OPTIONS, UsageError, read_options
 
-SCHEMES = ("consul",)
+SCHEMES = ("consul", "consul-catalog")
 DEFAULT_CONSUL = "127.0.0.1:8500"
 
 
@@ -18,6 +18,7 @@ class Settings:
     """One field for each row of `options.OPTIONS`, where Consul is, and what to do if not to run (`command`)."""
 
     consul: str
+    scheme: str
     ip: str
     ip6: str
     internal: bool
@@ -30,6 +31,7 @@ class Settings:
     deregister: str
     deregister_on_exit: bool
     node_id: str
+    remove_after: float
     adopt_host: tuple[str, ...]
     reconcile_interval: float
     resync: int
@@ -58,8 +60,8 @@ def read_settings(arguments: Sequence[str], environ: Mapping[str, str]) -> Setti
     """Raises UsageError that names the option, the fault and what would be right."""
     given = read_options(arguments, environ)
     notes = tuple(f"-{o.name} {o.note}" for o in OPTIONS if o.note and o.field in given.fields)
-    settings = Settings(consul=_consul(given.registry, environ), notes=notes, command=given.command, words=given.words,
-                        extras=given.extras, **given.values)
+    settings = Settings(consul=_consul(given.registry, environ), scheme=given.registry.partition("://")[0], notes=notes,
+                        command=given.command, words=given.words, extras=given.extras, **given.values)
     if bool(settings.ttl) != bool(settings.ttl_refresh):
         raise UsageError("-ttl and -ttl-refresh: give both or none")
     if settings.ttl and settings.ttl <= settings.ttl_refresh:
@@ -69,7 +71,7 @@ def read_settings(arguments: Sequence[str], environ: Mapping[str, str]) -> Setti
 
 def _consul(registry: str, environ: Mapping[str, str]) -> str:
     scheme, sign, host = registry.partition("://")
-    wanted = "give consul://HOST:PORT, or consul:// for CONSUL_HTTP_ADDR"
+    wanted = "give consul://HOST:PORT or consul-catalog://HOST:PORT; consul:// alone is CONSUL_HTTP_ADDR"
     if not sign:
         raise UsageError(f"the registry address {_shown(registry)!r} has no scheme: {wanted}")
     if scheme not in SCHEMES:

