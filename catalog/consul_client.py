@@ -15,7 +15,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_r
 from catalog import codec
 from catalog.address import Endpoint, parse_endpoints
 from catalog.errors import CatalogDenied, CatalogError, CatalogRejected, CatalogUnavailable
-from catalog.model import AgentService, Instance, KVEntry, Listing, Operation
+from catalog.model import AgentService, FlaggedKey, Instance, KVEntry, Listing, Operation
 from catalog.transport import READ_TIMEOUT_S, Access, Response, Transport
 
 T = TypeVar("T")
@@ -223,6 +223,12 @@ class ConsulClient:
             lambda response: [] if response.code == 404 else json.loads(response.body), f"/v1/kv/{prefix}",
             [("keys", "1")]))
         return frozenset(found)
+
+    def kv_flagged(self, prefix: str) -> tuple[FlaggedKey, ...]:
+        """Every key below a prefix with its flags. Empty also where the token may not read it."""
+        items = self._repeat(lambda: self._consul.kv.get(prefix, recurse=True, consistency="consistent")[1])
+        return tuple(FlaggedKey(e.key, e.value, e.index, int(item.get("Flags") or 0))
+                     for item in items or () for e in [codec.from_kv(item)])
 
     # --- how a call is made --------------------------------------------------------------------------------------
 

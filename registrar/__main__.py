@@ -17,6 +17,7 @@ from registrar.external_node import ExternalNode
 from registrar.grammar import is_loopback
 from registrar.hints import Hints, Reader
 from registrar.journal import Journal, open_journal
+from registrar.key_value import KeyValue
 from registrar.lease import Lease
 from registrar.loop import Loop, tell
 from registrar.metrics import Metrics
@@ -84,6 +85,9 @@ def _reconciler(settings: Settings, stop: threading.Event) -> Reconciler:
     consul = ConsulClient.from_environ(settings.consul, os.environ, patience_s=0)
     if settings.scheme == "consul":
         return made(consul, Pool())
+    if settings.scheme == "consulkv":
+        reconciler = made(KeyValue(consul, settings.prefix, lambda: reconciler.owner), Pool())
+        return reconciler
     node = ExternalNode(consul, lambda: reconciler.owner, address)
     reconciler = made(node, node.together)
     return reconciler

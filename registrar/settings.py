@@ -9,7 +9,7 @@ from catalog.address import parse_endpoints
 from catalog.errors import InvalidAddress
 from registrar.options import OPTIONS, UsageError, read_options
 
-SCHEMES = ("consul", "consul-catalog")
+SCHEMES = ("consul", "consul-catalog", "consulkv")
 DEFAULT_CONSUL = "127.0.0.1:8500"
 
 
@@ -19,6 +19,7 @@ class Settings:
 
     consul: str
     scheme: str
+    prefix: str
     ip: str
     ip6: str
     internal: bool
@@ -60,8 +61,15 @@ def read_settings(arguments: Sequence[str], environ: Mapping[str, str]) -> Setti
     """Raises UsageError that names the option, the fault and what would be right."""
     given = read_options(arguments, environ)
     notes = tuple(f"-{o.name} {o.note}" for o in OPTIONS if o.note and o.field in given.fields)
-    settings = Settings(consul=_consul(given.registry, environ), scheme=given.registry.partition("://")[0], notes=notes,
-                        command=given.command, words=given.words, extras=given.extras, **given.values)
+    consul, prefix = _consul(given.registry, environ)
+    scheme = given.registry.partition("://")[0]
+    values = dict(given.values)
+    if scheme == "consulkv":
+        notes += ("consulkv:// stores address and port only: no tags, no metadata, no checks",)
+        # There is no maintenance in the store.
+        values["drain"] = values["drain"].replace("maintenance", "deregister")
+    settings = Settings(consul=consul, scheme=scheme, prefix=prefix, notes=notes, command=given.command,
+                        words=given.words, extras=given.extras, **values)
     if bool(settings.ttl) != bool(settings.ttl_refresh):
         raise UsageError("-ttl and -ttl-refresh: give both or none")
     if settings.ttl and settings.ttl <= settings.ttl_refresh:
@@ -69,13 +77,20 @@ def read_settings(arguments: Sequence[str], environ: Mapping[str, str]) -> Setti
     return settings
 
 
-def _consul(registry: str, environ: Mapping[str, str]) -> str:
+def _consul(registry: str, environ: Mapping[str, str]) -> tuple[str, str]:
+    """Where Consul is, and the prefix of its keys."""
     scheme, sign, host = registry.partition("://")
-    wanted = "give consul://HOST:PORT or consul-catalog://HOST:PORT; consul:// alone is CONSUL_HTTP_ADDR"
+    wanted = ("give consul://HOST:PORT, consul-catalog://HOST:PORT or consulkv://HOST:PORT/PREFIX; consul:// alone is "
+              "CONSUL_HTTP_ADDR")
     if not sign:
         raise UsageError(f"the registry address {_shown(registry)!r} has no scheme: {wanted}")
     if scheme not in SCHEMES:
         raise UsageError(f"the registry address has the scheme {scheme!r}, which is not supported: {wanted}")
+    prefix = ""
+    if scheme == "consulkv":
+        host, _, prefix = host.partition("/")
+        if not prefix.strip("/"):
+            raise UsageError(f"the registry address names no prefix for the keys: {wanted}")
     host = host.strip("/") or environ.get("CONSUL_HTTP_ADDR", "") or DEFAULT_CONSUL
     if "," in host:
         raise UsageError(f"the registry address names several agents; services belong to one: {wanted}")
@@ -83,7 +98,7 @@ def _consul(registry: str, environ: Mapping[str, str]) -> str:
         parse_endpoints(host)
     except InvalidAddress as fault:
         raise UsageError(f"the registry address: {fault}") from None
-    return host
+    return host, prefix.strip("/")
 
 
 def _shown(registry: str) -> str:

@@ -53,7 +53,7 @@ def test_every_option_is_also_a_variable_and_the_flag_wins(option):
 
 def test_the_settings_have_exactly_the_fields_of_the_table():
     assert set(Settings.__slots__) == {option.field for option in OPTIONS} | {
-        "consul", "scheme", "notes", "command", "words", "extras"}
+        "consul", "scheme", "prefix", "notes", "command", "words", "extras"}
 
 
 def test_a_repeatable_option_and_its_variable():
@@ -67,6 +67,8 @@ REFUSED = {
     f"{URI} {URI}": ["one registry address", "2"],
     "10.0.0.9:8500": ["no scheme", "consul://HOST:PORT"],
     "zookeeper://zk:2181/x": ["'zookeeper'", "not supported", "consul://HOST:PORT"],
+    "consulkv://a:1/": ["no prefix", "consulkv://HOST:PORT/PREFIX"],
+    "consulkv://a:1": ["no prefix"],
     "consul://a:1,b:1": ["several agents"],
     "consul://user:secret@a:1": ["CONSUL_HTTP_AUTH"],
     "consul://a:99999": ["bad port"],
@@ -116,6 +118,12 @@ def test_a_bad_variable_is_named_as_such():
 ])
 def test_an_empty_host_is_consuls_own_variable_or_its_default(environ, consul):
     assert read("consul://", environ).consul == consul
+
+
+def test_a_prefix_of_keys():
+    found = read("consulkv://10.0.0.9:8500/a/b/")
+    assert (found.consul, found.prefix, found.drain) == ("10.0.0.9:8500", "a/b", "deregister")
+    assert read("--drain off consulkv://10.0.0.9:8500/a").drain == "off"
 
 
 def test_misspelt_variables_are_found():
