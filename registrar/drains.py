@@ -36,6 +36,15 @@ class Signal:
 
 
 @dataclass(frozen=True, slots=True)
+class End:
+    """The process of a container has ended, at a time of the engine's clock."""
+
+    container: str
+    exit_code: int
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
 class _Stop:
     run: str
     until: float

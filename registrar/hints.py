@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from registrar.drains import Signal
+from registrar.drains import End, Signal
 from registrar.journal import Journal
 from registrar.metrics import Metrics
 from registrar.outside import EngineUnavailable, Happening
@@ -20,12 +20,12 @@ STEADY_AFTER_S = 10.0  # a stream that lasted so long was a good one
 
 @dataclass(frozen=True, slots=True)
 class Hint:
-    """Look at these containers, or at everything. `rewired` are those whose networks changed, `signals` were sent."""
+    """Look at these containers, or at everything. `rewired` are those whose networks changed."""
 
     everything: bool = False
     containers: frozenset[str] = frozenset()
     rewired: frozenset[str] = frozenset()
-    signals: tuple[Signal, ...] = ()
+    notes: tuple[Signal | End, ...] = ()
 
 
 class Hints:
@@ -36,13 +36,14 @@ class Hints:
         self._everything = False
         self._containers: set[str] = set()
         self._rewired: set[str] = set()
-        self._signals: list[Signal] = []
+        self._notes: list[Signal | End] = []
 
     def touch(self, happening: Happening) -> None:
         with self._changed:
-            (self._rewired if happening.network else self._containers).add(happening.container)
-            if happening.signal:
-                self._signals.append(happening.signal)
+            if happening.note:
+                self._notes.append(happening.note)
+            else:
+                (self._rewired if happening.network else self._containers).add(happening.container)
             self._changed.notify()
 
     def touch_everything(self) -> None:
@@ -53,10 +54,13 @@ class Hints:
     def wait(self, timeout_s: float) -> Hint:
         """What was marked since the last call; an empty hint after `timeout_s` seconds without any."""
         with self._changed:
-            self._changed.wait_for(lambda: self._everything or self._containers or self._rewired, max(0.0, timeout_s))
-            hint = Hint(self._everything, frozenset(self._containers), frozenset(self._rewired), tuple(self._signals))
-            self._everything, self._containers, self._rewired, self._signals = False, set(), set(), []
+            self._changed.wait_for(self._is_marked, max(0.0, timeout_s))
+            hint = Hint(self._everything, frozenset(self._containers), frozenset(self._rewired), tuple(self._notes))
+            self._everything, self._containers, self._rewired, self._notes = False, set(), set(), []
             return hint
+
+    def _is_marked(self) -> bool:
+        return bool(self._everything or self._containers or self._rewired or self._notes)
 
 
 class EventSource(Protocol):

@@ -50,7 +50,7 @@ class Loop(threading.Thread):
         while not self._stop_event.is_set():
             self.status.last_turn = now = time.monotonic()
             full = full or hint.everything or now >= due
-            self._reconciler.note(hint.signals)
+            self._reconciler.note(hint.notes)
             if self._pass(full, hint):
                 failures = 0
                 if full:

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from catalog.model import AgentService
 from registrar.container import Container
-from registrar.drains import Signal
+from registrar.drains import End, Signal
 
 
 class EngineUnavailable(Exception):
@@ -26,11 +26,11 @@ class Unreadable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Happening:
-    """Something happened to a container; `network` tells that it was to its networks, `signal` that it got one."""
+    """Something happened to a container: to its networks, if `network`; it got a signal, or it ended."""
 
     container: str
     network: bool = False
-    signal: Signal | None = None
+    note: Signal | End | None = None
 
 
 class Engine(Protocol):

@@ -14,7 +14,7 @@ from catalog.model import META_CONTAINER, AgentService
 from registrar.adoption import adopted, adopted_by_id
 from registrar.beats import Beats
 from registrar.container import Container
-from registrar.drains import MAINTENANCE, Drains, Signal, is_ours
+from registrar.drains import MAINTENANCE, Drains, End, Signal, is_ours
 from registrar.endpoints import Node
 from registrar.metadata import Fault
 from registrar.naming import node_id_from
@@ -28,6 +28,7 @@ from registrar.services import Offer, Skip, services_of
 from registrar.settings import Settings
 
 SECOND_LOOK_AFTER_S = 1.0
+VERIFY_AFTER_S = 1.0
 # Carries out writes that do not depend on each other; what came of each.
 Together = Callable[[Sequence[Callable[[], None]]], Sequence[CatalogError | None]]
 NO_SCRIPTS = "no agent runs scripts here (enable_script_checks is off, or there is none): registered without the check"
@@ -51,7 +52,8 @@ class Reconciler:
         self._offers: dict[str, tuple[Container, Container | None, Node, Offer]] = {}
         self._doubts: tuple[str, ...] = ()
         self._maintained: dict[str, str] = {}
-        self._signals: list[Signal] = []
+        self._notes: list[Signal | End] = []
+        self._verify: dict[str, float] = {}  # containers that are said to have ended, and when to make sure
         self._drains = Drains(settings.drain, wall)
         self._beats = Beats(clock)
         self._stale = False
@@ -69,15 +71,15 @@ class Reconciler:
         """Look at everything, then write what differs."""
         return self._apply(self.preview())
 
-    def note(self, signals: Iterable[Signal]) -> None:
-        """Remember the signals that containers were sent, until a pass has looked at them."""
-        self._signals.extend(signals)
+    def note(self, notes: Iterable[Signal | End]) -> None:
+        """Remember what containers were sent and that they ended, for the next pass."""
+        self._notes.extend(notes)
 
     def due_in(self) -> float | None:
         """In how many seconds something is to be done without a hint; None where nothing is."""
         retry, drain = self.retries.next_due(), self._drains.next_due()
         beat = self._beats.next_due()
-        times = [*(at - self._clock() for at in (retry, beat) if at is not None),
+        times = [*(at - self._clock() for at in (retry, beat, *self._verify.values()) if at is not None),
                  *([drain - self._wall()] if drain is not None else [])]
         return max(0.0, min(times)) if times else None
 
@@ -89,7 +91,9 @@ class Reconciler:
         """
         if self._present is None or self._stale:
             return self.full_pass()
-        touched = touched | self._drains.due() | {s.container for s in self._signals}
+        now = self._clock()
+        touched = touched | self._drains.due() | {key for key, at in self._verify.items() if at <= now}
+        touched |= self._heed_known()
         for container_id in sorted(touched | {c for c in rewired if self._may_serve(c)}):
             self._look_at(container_id)
         self._heed_signals()
@@ -169,15 +173,37 @@ class Reconciler:
             self._look_at(container_id)
         self._heed_signals()
 
+    def _heed_known(self) -> frozenset[str]:
+        """Heed notes on containers that are known, without asking the engine; those that have to be looked at.
+
+        The engine holds a container's lock for a tenth of a second and more while it ends, so that an inspect would
+        only tell later what the event has told. It follows all the same, once the lock is free.
+        """
+        unknown = []
+        for note in self._notes:
+            known = self._containers.get(note.container)
+            if known is None or not known.serving or note.at < known.state.started:
+                unknown.append(note)
+            elif isinstance(note, Signal):
+                self._drains.signalled(known, note)
+            else:
+                ended = replace(known.state, running=False, pid=0, exit_code=note.exit_code)
+                self._containers[note.container] = replace(known, state=ended)
+                self._verify[note.container] = self._clock() + VERIFY_AFTER_S
+        self._notes = unknown
+        return frozenset(note.container for note in unknown)
+
     def _heed_signals(self) -> None:
-        for signal in self._signals:
-            if container := self._containers.get(signal.container):
-                self._drains.signalled(container, signal)
-        self._signals = [s for s in self._signals if s.container in self._unreadable]
+        for note in self._notes:
+            container = self._containers.get(note.container)
+            if container and isinstance(note, Signal):
+                self._drains.signalled(container, note)
+        self._notes = [n for n in self._notes if n.container in self._unreadable and isinstance(n, Signal)]
         self._drains.forget_all_but(self._containers)
 
     def _look_at(self, container_id: str) -> None:
         self._unreadable.pop(container_id, None)
+        self._verify.pop(container_id, None)
         try:
             container = self._engine.inspect(container_id)
         except Unreadable as fault:

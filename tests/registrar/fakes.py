@@ -2,7 +2,7 @@
 
 from catalog.errors import CatalogDenied, CatalogUnavailable
 from catalog.model import AgentService
-from registrar.drains import Signal
+from registrar.drains import End, Signal
 from registrar.outside import EngineUnavailable, Unreadable
 from registrar.reconcile import Reconciler
 from tests.registrar.documents import WILD, container, settings
@@ -136,6 +136,11 @@ class World:
         """A container is sent a signal, now if it is not said when."""
         self.reconciler.note([Signal(name, number, self.now if at is None else at)])
         return self.hint(name)
+
+    def end(self, name, exit_code=0, at=None):
+        """The engine tells that a container has ended."""
+        self.reconciler.note([End(name, exit_code, self.now if at is None else at)])
+        return self.hint()
 
     def hint(self, *names, rewired=()):
         return self.reconciler.hint_pass(frozenset(names), frozenset(rewired))

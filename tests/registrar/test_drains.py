@@ -34,12 +34,14 @@ def test_the_stop_signal_and_9_drain_and_other_signals_do_nothing(world, number,
     ("SIGUSR1", 10), ("quit", 3), ("3", 3), ("SIGRTMIN+3", 37), ("RTMAX-1", 63), ("", 15), ("SIGNONSENSE", 15)])
 def test_the_stop_signal_is_the_containers_own(world, text, number):
     world.engine.run("a", stop_signal=text)
+    world.hint("a")
     world.kill("a", number)
     assert held(world)
 
 
 def test_a_container_that_survives_its_grace_period_comes_back_by_itself(world):
     world.engine.run("a", stop_timeout=3)
+    world.hint("a")
     world.kill("a")
     assert world.reconciler.due_in() == pytest.approx(3 + MARGIN_S)
     world.now += 3 + MARGIN_S - 0.1
@@ -91,6 +93,7 @@ def test_an_operators_maintenance_is_kept_and_is_not_taken_for_ours(world):
 
 def test_a_restarted_registrar_finds_its_drains_and_ends_them_in_time(world):
     world.engine.run("a", stop_timeout=20)
+    world.hint("a")
     world.kill("a")
     world.restart()
     world.now += 10

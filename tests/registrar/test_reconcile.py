@@ -6,6 +6,7 @@ import pytest
 
 from catalog.errors import CatalogDenied, CatalogRejected, CatalogUnavailable
 from catalog.model import AgentService
+from registrar.drains import End
 from registrar.outside import EngineUnavailable
 from tests.registrar.fakes import World
 
@@ -32,6 +33,42 @@ def test_a_hint_looks_at_that_container_only(world):
     world.engine.inspected.clear()
     assert world.hint("b").registered == ("n1:b:8080",)
     assert world.engine.inspected == ["b"]
+
+
+def test_an_end_that_the_engine_tells_is_believed_at_once_and_made_sure_of_a_second_later(world):
+    world.engine.run("a")
+    world.full()
+    world.engine.inspected.clear()
+    assert world.end("a").deregistered == ("n1:a:8080",) and world.engine.inspected == []
+    assert world.reconciler.due_in() == 1
+    world.now += 1
+    assert world.hint().registered == ("n1:a:8080",)  # it was wrong: the container runs
+    assert world.reconciler.due_in() is None
+
+
+def test_the_end_of_the_run_before_does_not_count(world):
+    world.engine.run("a", state={"StartedAt": "1970-01-01T00:00:50Z"})
+    world.full()
+    assert not world.end("a", at=49).deregistered and world.ids == ["n1:a:8080"]
+
+
+def test_an_end_and_a_new_start_at_once_is_the_new_run(world):
+    world.engine.run("a", port=1)
+    world.full()
+    world.engine.run("a", port=2, state={"StartedAt": "1970-01-01T00:00:50Z"})
+    world.reconciler.note([End("a", 0, 40)])
+    assert world.hint("a").registered == ("n1:a:8080",)
+    assert world.agent.services["n1:a:8080"].port == 2 and len(world.agent.writes) == 2
+
+
+def test_on_success_knows_the_exit_code_from_the_event():
+    world = World("-deregister", "on-success")
+    world.engine.run("a")
+    world.full()
+    assert not world.end("a", 3).deregistered
+    world.restart()
+    world.full()
+    assert world.end("a", 0).deregistered
 
 
 def test_a_restart_with_another_port_is_one_write(world):
