@@ -24,11 +24,19 @@ DEFAULT_SOCKET = "/var/run/docker.sock"
 REGISTRATORS_SOCKET = "/tmp/docker.sock"  # where Registrator's users mount it
 
 # Everything after which an inspect may say something new; `exec_…` alone would be three events per health probe.
-FILTERS = {
-    "type": ["container", "network"],
-    "event": ["start", "kill", "die", "pause", "unpause", "health_status", "rename", "destroy", "connect",
-              "disconnect"],
-}
+EVENTS: tuple[tuple[str, str], ...] = (
+    ("start", "the container is looked at, and registered"),
+    ("kill", "its stop signal, or 9: its services leave rotation; any other signal: nothing"),
+    ("die", "its services go out at once; a second later it is looked at, to make sure"),
+    ("pause", "it leaves rotation if it is still paused a second later"),
+    ("unpause", "it is looked at, and back in rotation"),
+    ("health_status", "it is looked at, if it has a HEALTHCHECK; see `--health`"),
+    ("rename", "it is registered under its new id, then the old one goes out"),
+    ("destroy", "it is looked at: what is registered for it goes out"),
+    ("connect", "its networks have changed, so its port on the host may have, too: it is looked at"),
+    ("disconnect", "likewise"),
+)
+FILTERS = {"type": ["container", "network"], "event": [event for event, _ in EVENTS]}
 
 
 class _Silent(EngineUnavailable):

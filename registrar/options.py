@@ -115,7 +115,7 @@ OPTIONS: tuple[Option, ...] = (
     Option("explicit", read_bool, False, "", "register only ports that have a SERVICE_NAME or SERVICE_<port>_NAME",
            switch=True),
     Option("useIpFromLabel", str, "", "LABEL", "take the address from this container label; beats -ip and -internal"),
-    Option("tags", _tags, (), "A,B", "tags for every service, after its own"),
+    Option("tags", _tags, (), "A,B", "tags for every service, after its own; plain text, no templates"),
     Option("only-label", _label, (), "KEY=VALUE", "look only at containers with this label; may be given several times "
            "(all must match)", many=True),
     Option("host-ports", _one_of("named", "all"), "named", "named|all", "which exposed ports count under host "
