@@ -154,11 +154,11 @@ def _read(document: Mapping[str, Any], image_tags: Sequence[str]) -> Container:
 
 def _signal(text: str) -> int:
     """The number of a signal as `--stop-signal` takes it: 15, TERM, SIGTERM."""
-    if text.isdigit():
+    if text.isdecimal():
         return int(text)
     name = text.upper().removeprefix("SIG")
     base, _, offset = name.partition("-" if "-" in name else "+")
-    if base in _REALTIME and (offset.isdigit() or not offset):
+    if base in _REALTIME and (offset.isdecimal() or not offset):
         return _REALTIME[base] + int(offset or 0) * (-1 if "-" in name else 1)
     return _SIGNALS.get(name, STOP_SIGNAL)
 
@@ -175,7 +175,7 @@ def _ports(config: Mapping[str, Any], host: Mapping[str, Any], network: Mapping[
     found = []
     for key in {*(config.get("ExposedPorts") or ()), *bound}:
         number, _, protocol = key.partition("/")
-        if number.isdigit() and 0 < int(number) < 65536:
+        if number.isdecimal() and 0 < int(number) < 65536:
             found.append(Port(int(number), protocol or "tcp", _bindings(bound.get(key)), key in asked))
     return tuple(sorted(found))
 
@@ -183,4 +183,4 @@ def _ports(config: Mapping[str, Any], host: Mapping[str, Any], network: Mapping[
 def _bindings(listed: Sequence[Mapping[str, Any]] | None) -> tuple[Binding, ...]:
     pairs = ((item.get("HostIp") or "0.0.0.0", str(item.get("HostPort") or "")) for item in listed or ())
     return tuple(Binding(ip, int(port)) for ip, port in pairs
-                 if is_ip(ip) and port.isdigit() and 0 < int(port) < 65536)
+                 if is_ip(ip) and port.isdecimal() and 0 < int(port) < 65536)

@@ -164,9 +164,9 @@ def _note(event: Mapping[str, Any], container: str) -> Signal | End | None:
     """What an event says that an inspect cannot, or only later."""
     attributes, at = (event.get("Actor") or {}).get("Attributes") or {}, int(event.get("timeNano") or 0) / 1e9
     signal, code = str(attributes.get("signal") or ""), str(attributes.get("exitCode") or "")
-    if event.get("Action") == "kill" and signal.isdigit():
+    if event.get("Action") == "kill" and signal.isdecimal():
         return Signal(container, int(signal), at)
-    return End(container, int(code), at) if event.get("Action") == "die" and code.isdigit() else None
+    return End(container, int(code), at) if event.get("Action") == "die" and code.isdecimal() else None
 
 
 def _short(fault: APIError) -> str:

@@ -39,7 +39,7 @@ class KeyValue:
         for item in self._store.kv_flagged(f"{self._prefix}/"):
             name, sign, service_id = item.key.removeprefix(f"{self._prefix}/").partition("/")
             address, _, port = item.value.decode(errors="replace").rpartition(":")
-            if sign and service_id and port.isdigit():
+            if sign and service_id and port.isdecimal():
                 self._keys[service_id] = item
                 found[service_id] = self._entry(service_id, name, address, int(port), item)
         return found

@@ -96,7 +96,7 @@ def _label(text: str) -> str:
 
 def _listen(text: str) -> tuple[str, int]:
     host, sign, port = text.rpartition(":")
-    if not sign or not port.isdigit() or not 0 < int(port) < 65536:
+    if not sign or not port.isdecimal() or not 0 < int(port) < 65536:
         raise ValueError("give ADDR:PORT, such as 127.0.0.1:9180, or :9180 for every address")
     return host.removeprefix("[").removesuffix("]"), int(port)
 

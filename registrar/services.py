@@ -206,7 +206,7 @@ def _weights(keys: Keys, report: Report) -> Weights | None:
     if entry is None:
         return None
     words = [word.strip() for word in entry.value.split(",")]
-    numbers = [int(word) for word in words if word.isdigit() and len(word) < 6 and 0 < int(word) < 65536]
+    numbers = [int(word) for word in words if word.isdecimal() and len(word) < 6 and 0 < int(word) < 65536]
     if len(numbers) == len(words) <= 2:
         return numbers[0], numbers[-1] if len(numbers) == 2 else 1
     report(entry, "give 1 to 65535, or two of them for passing and warning, such as 10,1")

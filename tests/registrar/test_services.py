@@ -65,7 +65,8 @@ def body(**env):
 @pytest.mark.parametrize(("env", "weights"), [
     ({}, None), ({"WEIGHT": "10"}, {"Passing": 10, "Warning": 1}),
     ({"WEIGHTS": "10, 3"}, {"Passing": 10, "Warning": 3}),
-    ({"WEIGHT": "0"}, None), ({"WEIGHTS": "1,2,3"}, None), ({"WEIGHT": "x"}, None), ({"WEIGHT": "70000"}, None)])
+    ({"WEIGHT": "0"}, None), ({"WEIGHTS": "1,2,3"}, None), ({"WEIGHT": "x"}, None), ({"WEIGHT": "²"}, None),
+    ({"WEIGHT": "70000"}, None)])
 def test_weights(env, weights):
     assert body(**env).get("Weights") == weights
 
@@ -206,4 +207,5 @@ def test_any_metadata_gives_registrations_that_consul_accepts(env, labels):
         assert {key for key, _ in one.check} <= {
             "HTTP", "TCP", "TTL", "GRPC", "GRPCUseTLS", "Args", "Header", "TLSSkipVerify", "Method", "Interval",
             "Timeout", "Status", "DeregisterCriticalServiceAfter"}
-        assert not is_loopback(one.address) and one.weights in (None, (7, 1))
+        assert not is_loopback(one.address)
+        assert all(0 < weight < 65536 for weight in one.weights or ())
