@@ -5,7 +5,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 
 from catalog.consul_client import ConsulClient
@@ -21,6 +21,7 @@ from registrar.key_value import KeyValue
 from registrar.lease import Lease
 from registrar.loop import Loop, tell
 from registrar.metrics import Metrics
+from registrar.naming import node_id_from
 from registrar.options import UsageError, unknown_variables, usage
 from registrar.outside import Agent, EngineUnavailable
 from registrar.pool import Pool
@@ -72,32 +73,36 @@ def _greet(settings: Settings, journal: Journal) -> None:
         journal.warn("note", text=f"-ip {settings.ip} is a loopback address: only this machine can reach it")
 
 
-def _reconciler(settings: Settings, stop: threading.Event) -> Reconciler:
+def _registry(settings: Settings, consul: ConsulClient, owner: Callable[[], str]) -> tuple[Agent, Together]:
+    """Where registrations go, by the scheme of the registry's address, and how many are written there."""
     def address() -> str:
         ipv4, ipv6 = node_addresses(settings.ip, settings.ip6)
         return ipv4 or ipv6
+    if settings.scheme == "consul":
+        return consul, Pool()
+    if settings.scheme == "consulkv":
+        return KeyValue(consul, settings.prefix, owner), Pool()
+    node = ExternalNode(consul, owner, address)
+    return node, node.together
 
-    def made(agent: Agent, together: Together) -> Reconciler:
-        return Reconciler(settings, DockerSource(os.environ), agent,
-                          addresses=lambda: node_addresses(settings.ip, settings.ip6), clock=time.monotonic,
-                          sleep=stop.wait, stopping=stop.is_set, together=together)
+
+def _reconciler(settings: Settings, stop: threading.Event) -> Reconciler:
     # The loop repeats whole passes, so a single request is sent once.
     consul = ConsulClient.from_environ(settings.consul, os.environ, patience_s=0)
-    if settings.scheme == "consul":
-        return made(consul, Pool())
-    if settings.scheme == "consulkv":
-        reconciler = made(KeyValue(consul, settings.prefix, lambda: reconciler.owner), Pool())
-        return reconciler
-    node = ExternalNode(consul, lambda: reconciler.owner, address)
-    reconciler = made(node, node.together)
+    agent, together = _registry(settings, consul, lambda: reconciler.owner)
+    reconciler = Reconciler(settings, DockerSource(os.environ), agent,
+                            addresses=lambda: node_addresses(settings.ip, settings.ip6), clock=time.monotonic,
+                            sleep=stop.wait, stopping=stop.is_set, together=together)
     return reconciler
 
 
 def _drain(settings: Settings, journal: Journal, stop: threading.Event) -> int:
     """Take one container out of rotation, or put it back."""
-    agent = ConsulClient.from_environ(settings.consul, os.environ)
+    engine, consul = DockerSource(os.environ), ConsulClient.from_environ(settings.consul, os.environ)
     try:
-        services = drain(DockerSource(os.environ), agent, settings.node_id, settings.words[0], settings.extras["undo"])
+        owner = settings.node_id or node_id_from(engine.engine_name())
+        agent, _ = _registry(settings, consul, lambda: owner)
+        services = drain(engine, agent, owner, settings.words[0], settings.extras["undo"])
     except (CatalogError, EngineUnavailable, NothingToDrain) as fault:
         journal.error("drain-failed", container=settings.words[0], why=fault)
         return 1

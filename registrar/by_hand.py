@@ -2,7 +2,6 @@
 
 from catalog.model import META_CONTAINER
 from registrar import drains
-from registrar.naming import node_id_from
 from registrar.outside import Agent, Engine, Unreadable
 from registrar.plan import owned
 
@@ -11,7 +10,7 @@ class NothingToDrain(Exception):
     """No container of that name, or none of its services is registered."""
 
 
-def drain(engine: Engine, agent: Agent, node_id: str, name: str, undo: bool) -> tuple[str, ...]:
+def drain(engine: Engine, agent: Agent, owner: str, name: str, undo: bool) -> tuple[str, ...]:
     """Put every service of a container into maintenance until the container ends (or end that); their ids.
 
     A service that an operator has put into maintenance stays as it is.
@@ -22,7 +21,6 @@ def drain(engine: Engine, agent: Agent, node_id: str, name: str, undo: bool) -> 
         raise NothingToDrain(str(fault)) from None
     if container is None:
         raise NothingToDrain("there is no such container")
-    owner = node_id or node_id_from(engine.engine_name())
     ids = [key for key, service in sorted(owned(agent.agent_services(), owner).items())
            if service.meta_value(META_CONTAINER) == container.id]
     if not ids:

@@ -18,6 +18,7 @@ from registrar.journal import Journal
 PREFIX = "registrar/alive/"
 TTL = "10s"
 TURN_S = 1.5
+NEW_FOR_S = 2.0  # a node that has just been made gets its lease a turn later
 GONE = "the registrar of this node does not renew its lease"
 
 
@@ -43,6 +44,7 @@ class Lease(threading.Thread):
         self._session = ""
         self._held = False
         self._missing: dict[str, float] = {}
+        self._told: set[str] = set()
 
     def run(self) -> None:
         pause = threading.Event()
@@ -64,12 +66,14 @@ class Lease(threading.Thread):
         leased = self._consul.kv_keys(PREFIX)
         missing = [peer for peer in peers if peer != node and PREFIX + peer not in leased]
         self._missing = {peer: self._missing.get(peer, now) for peer in missing}
+        self._told &= set(missing)
         for peer, since in self._missing.items():
             if now - since > self._remove_after_s:
                 self._consul.forget_node(peer)
                 self._journal.warn("node-removed", node=peer, why=GONE)
-            elif since == now:
+            elif now - since >= NEW_FOR_S and peer not in self._told:
                 self._report(peer, "critical")
+                self._told.add(peer)
                 self._journal.warn("node-lost", node=peer, why=GONE)
 
     def _renew(self, node: str) -> None:
