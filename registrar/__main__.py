@@ -25,10 +25,11 @@ from registrar.naming import node_id_from
 from registrar.options import UsageError, unknown_variables, usage
 from registrar.outside import Agent, EngineUnavailable
 from registrar.pool import Pool
-from registrar.reconcile import Reconciler, Together
+from registrar.reconcile import Reconciler
 from registrar.report import as_json, render, table
 from registrar.settings import Settings, read_settings
 from registrar.status_http import StatusServer
+from registrar.writes import Together
 
 EXIT_USAGE = 2
 LOOP_ENDS_WITHIN_S = 5.0

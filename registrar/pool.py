@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from catalog.errors import CatalogError
-from registrar.reconcile import fault_of, one_by_one
+from registrar.writes import fault_of, one_by_one
 
 AT_ONCE = 4
 

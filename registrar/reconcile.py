@@ -5,11 +5,11 @@ last full pass saw; it goes through the same functions. Only the loop's thread m
 """
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import replace
 from functools import partial
 
-from catalog.errors import CatalogDenied, CatalogError, CatalogUnavailable
+from catalog.errors import CatalogDenied, CatalogError
 from catalog.model import META_CONTAINER, AgentService
 from registrar.adoption import adopted, adopted_by_id
 from registrar.beats import Beats
@@ -26,11 +26,10 @@ from registrar.retries import Retries
 from registrar.rivals import Rivals
 from registrar.services import Offer, Skip, services_of
 from registrar.settings import Settings
+from registrar.writes import Together, Writes, one_by_one
 
 SECOND_LOOK_AFTER_S = 1.0
 VERIFY_AFTER_S = 1.0
-# Carries out writes that do not depend on each other; what came of each.
-Together = Callable[[Sequence[Callable[[], None]]], Sequence[CatalogError | None]]
 NO_SCRIPTS = "no agent runs scripts here (enable_script_checks is off, or there is none): registered without the check"
 
 
@@ -43,8 +42,7 @@ class Reconciler:
                  together: Together | None = None) -> None:
         self._settings = settings
         self._engine, self._agent = engine, agent
-        self._together = together or one_by_one
-        self._addresses, self._sleep, self._stopping = addresses, sleep, stopping
+        self._addresses, self._sleep = addresses, sleep
         self._node = Node(settings.node_id)
         self._containers: dict[str, Container] = {}
         self._unreadable: dict[str, str] = {}
@@ -61,6 +59,7 @@ class Reconciler:
         self._scriptless: set[str] = set()
         self._clock, self._wall = clock, wall
         self.retries = Retries(clock)
+        self._write_all = Writes(self.retries, together or one_by_one, stopping, agent.agent_services)
 
     @property
     def owner(self) -> str:
@@ -343,25 +342,6 @@ class Reconciler:
             self._maintained.pop(service_id, None)
         return tuple(held), tuple(released)
 
-    def _write_all(self, writes: Iterable[tuple[str, str, Callable[[], None]]]) -> tuple[str, ...]:
-        """Writes, without those that failed a short while ago; the keys of those that Consul took.
-
-        Raises CatalogUnavailable only when Consul is away.
-        """
-        due = [(key, mark, send) for key, mark, send in writes if self.retries.is_due(key, mark)]
-        if self._stopping() or not due:
-            return ()
-        faults = self._together([send for _, _, send in due])
-        if any(isinstance(fault, CatalogUnavailable) for fault in faults):
-            # Consul also says 500 to one bad service. If it still answers a read, only that write is in trouble.
-            self._agent.agent_services()
-        for (key, mark, _), fault in zip(due, faults, strict=True):
-            if fault:
-                self.retries.failed(key, mark, str(fault))
-            else:
-                self.retries.succeeded(key)
-        return tuple(key for (key, _, _), fault in zip(due, faults, strict=True) if not fault)
-
     def _register(self, registration: Registration, maintained: tuple[str, ...] | None) -> None:
         """Register. A write that replaces the checks would end an operator's maintenance, which is one of them."""
         for check_id in maintained or ():
@@ -390,19 +370,6 @@ class Reconciler:
             found.setdefault(str(check.get("ServiceID") or ""), []).append(check_id)
         return {service: tuple(c for c in ids if c != MAINTENANCE + service)
                 for service, ids in found.items() if MAINTENANCE + service in ids}
-
-
-def one_by_one(writes: Sequence[Callable[[], None]]) -> list[CatalogError | None]:
-    return [fault_of(write) for write in writes]
-
-
-def fault_of(write: Callable[[], None]) -> CatalogError | None:
-    """What came of a write."""
-    try:
-        write()
-    except CatalogError as fault:
-        return fault
-    return None
 
 
 def _hold_key(service_id: str) -> str:
