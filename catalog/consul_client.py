@@ -15,7 +15,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_r
 from catalog import codec
 from catalog.address import Endpoint, parse_endpoints
 from catalog.errors import CatalogDenied, CatalogError, CatalogRejected, CatalogUnavailable
-from catalog.model import AgentService, Instance, KVEntry, Listing, Operation
+from catalog.model import AgentService, FlaggedKey, Instance, KVEntry, Listing, Operation
 from catalog.transport import READ_TIMEOUT_S, Access, Response, Transport
 
 T = TypeVar("T")
@@ -158,6 +158,77 @@ class ConsulClient:
             # With ACLs on, Consul answers 500 for an id it does not know (reference/registrar.md C12).
             if "Unknown service" not in str(fault):
                 raise
+
+    def agent_check_update(self, check_id: str, status: str, output: str) -> None:
+        """Report the status of a TTL check. One that the agent does not know raises CatalogUnavailable."""
+        body = json.dumps({"Status": status, "Output": output})
+
+        def send() -> None:
+            self._transport.put(_answer, f"/v1/agent/check/update/{check_id}", None, body)
+        self._repeat(send)
+
+    def agent_maintenance(self, service_id: str, reason: str) -> None:
+        """Put a service into maintenance for this reason, or end its maintenance where the reason is empty."""
+        self._repeat(lambda: self._consul.agent.service.maintenance(
+            service_id, "true" if reason else "false", reason or None))
+
+    # --- external nodes: what no agent looks after --------------------------------------------------------------------
+
+    def node_services(self, node: str) -> dict[str, AgentService] | None:
+        """The services of a node of the catalog, by id; None where there is no such node."""
+        answer = self._repeat(lambda: self._get(f"/v1/catalog/node/{node}", [("consistent", "1")]))
+        return codec.from_agent(answer["Services"] or {}) if answer else None
+
+    def node_checks(self, node: str) -> Sequence[Mapping[str, Any]]:
+        """The checks of a node and of its services, in Consul's JSON."""
+        answer: Sequence[Mapping[str, Any]] = self._repeat(
+            lambda: self._get(f"/v1/health/node/{node}", [("consistent", "1")]))
+        return answer or ()
+
+    def nodes_with(self, meta: Mapping[str, str]) -> tuple[str, ...]:
+        """The names of the nodes that carry this metadata."""
+        wanted = [("node-meta", f"{key}:{value}") for key, value in sorted(meta.items())]
+        return tuple(item["Node"] for item in self._repeat(lambda: self._get("/v1/catalog/nodes", wanted)))
+
+    def forget_node(self, node: str) -> None:
+        """Take a node out of the catalog, with all its services and checks."""
+        body = json.dumps({"Node": node})
+
+        def send() -> None:
+            self._transport.put(_answer, "/v1/catalog/deregister", None, body)
+        self._repeat(send)
+
+    def session_create(self, node: str, name: str, ttl: str) -> str:
+        """A session that ends by itself unless it is renewed, together with the keys that it holds; its id.
+
+        It hangs on no check: an external node has no serfHealth, which is the default.
+        """
+        body = json.dumps({"Node": node, "Name": name, "TTL": ttl, "LockDelay": "0s", "Behavior": "delete",
+                           "Checks": []})
+        answer: str = self._repeat(lambda: self._transport.put(_json, "/v1/session/create", None, body)["ID"])
+        return answer
+
+    def session_renew(self, session: str) -> bool:
+        """Whether the session is still there; if so it lives for another TTL."""
+        return bool(self._repeat(lambda: self._transport.put(
+            lambda response: response.code != 404, f"/v1/session/renew/{session}")))
+
+    def kv_acquire(self, key: str, session: str) -> bool:
+        """Let a session hold a key; False where another one has it."""
+        return bool(self._repeat(lambda: self._transport.put(_json, f"/v1/kv/{key}", [("acquire", session)])))
+
+    def kv_keys(self, prefix: str) -> frozenset[str]:
+        """The keys below a prefix, without their values."""
+        found = self._repeat(lambda: self._transport.get(
+            lambda response: [] if response.code == 404 else json.loads(response.body), f"/v1/kv/{prefix}",
+            [("keys", "1")]))
+        return frozenset(found)
+
+    def kv_flagged(self, prefix: str) -> tuple[FlaggedKey, ...]:
+        """Every key below a prefix with its flags. Empty also where the token may not read it."""
+        items = self._repeat(lambda: self._consul.kv.get(prefix, recurse=True, consistency="consistent")[1])
+        return tuple(FlaggedKey(e.key, e.value, e.index, int(item.get("Flags") or 0))
+                     for item in items or () for e in [codec.from_kv(item)])
 
     # --- how a call is made --------------------------------------------------------------------------------------
 

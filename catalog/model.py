@@ -39,6 +39,16 @@ class KVEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class FlaggedKey:
+    """A key with the number that its writer gave it."""
+
+    key: str
+    value: bytes
+    index: int
+    flags: int
+
+
+@dataclass(frozen=True, slots=True)
 class Listing:
     """What a recursive read found, and the index it was read at."""
 

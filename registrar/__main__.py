@@ -5,24 +5,31 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 
 from catalog.consul_client import ConsulClient
 from catalog.errors import CatalogError
 from registrar.advertise import NoAddress, node_addresses, require_address
+from registrar.by_hand import NothingToDrain, drain
 from registrar.docker_source import DockerSource
+from registrar.external_node import ExternalNode
 from registrar.grammar import is_loopback
 from registrar.hints import Hints, Reader
 from registrar.journal import Journal, open_journal
+from registrar.key_value import KeyValue
+from registrar.lease import Lease
 from registrar.loop import Loop, tell
 from registrar.metrics import Metrics
+from registrar.naming import node_id_from
 from registrar.options import UsageError, unknown_variables, usage
-from registrar.outside import EngineUnavailable
+from registrar.outside import Agent, EngineUnavailable
+from registrar.pool import Pool
 from registrar.reconcile import Reconciler
-from registrar.report import render
+from registrar.report import as_json, render, table
 from registrar.settings import Settings, read_settings
 from registrar.status_http import StatusServer
+from registrar.writes import Together
 
 EXIT_USAGE = 2
 LOOP_ENDS_WITHIN_S = 5.0
@@ -43,15 +50,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     journal = open_journal()
     try:
         settings = read_settings(given, os.environ)
-        if not settings.internal:
+        if not settings.internal and settings.command != "drain":
             require_address(settings.ip, settings.ip6)
     except (UsageError, NoAddress) as fault:
         for text in str(fault).splitlines():
             print(f"registrar: {text}", file=sys.stderr)
         return EXIT_USAGE
+    if settings.command == "drain":
+        return _drain(settings, journal, stop)
     _greet(settings, journal)
     reconciler = _reconciler(settings, stop)
-    if settings.dry_run or settings.once:
+    if settings.dry_run or settings.once or settings.command == "plan":
         return _run_once(settings, reconciler, journal, stop)
     return _run(settings, reconciler, journal, stop)
 
@@ -65,12 +74,42 @@ def _greet(settings: Settings, journal: Journal) -> None:
         journal.warn("note", text=f"-ip {settings.ip} is a loopback address: only this machine can reach it")
 
 
+def _registry(settings: Settings, consul: ConsulClient, owner: Callable[[], str]) -> tuple[Agent, Together]:
+    """Where registrations go, by the scheme of the registry's address, and how many are written there."""
+    def address() -> str:
+        ipv4, ipv6 = node_addresses(settings.ip, settings.ip6)
+        return ipv4 or ipv6
+    if settings.scheme == "consul":
+        return consul, Pool()
+    if settings.scheme == "consulkv":
+        return KeyValue(consul, settings.prefix, owner), Pool()
+    node = ExternalNode(consul, owner, address)
+    return node, node.together
+
+
 def _reconciler(settings: Settings, stop: threading.Event) -> Reconciler:
     # The loop repeats whole passes, so a single request is sent once.
-    agent = ConsulClient.from_environ(settings.consul, os.environ, patience_s=0)
-    return Reconciler(settings, DockerSource(os.environ), agent,
-                      addresses=lambda: node_addresses(settings.ip, settings.ip6),
-                      clock=time.monotonic, sleep=stop.wait, stopping=stop.is_set)
+    consul = ConsulClient.from_environ(settings.consul, os.environ, patience_s=0)
+    agent, together = _registry(settings, consul, lambda: reconciler.owner)
+    reconciler = Reconciler(settings, DockerSource(os.environ), agent,
+                            addresses=lambda: node_addresses(settings.ip, settings.ip6), clock=time.monotonic,
+                            sleep=stop.wait, stopping=stop.is_set, together=together)
+    return reconciler
+
+
+def _drain(settings: Settings, journal: Journal, stop: threading.Event) -> int:
+    """Take one container out of rotation, or put it back."""
+    engine, consul = DockerSource(os.environ), ConsulClient.from_environ(settings.consul, os.environ)
+    try:
+        owner = settings.node_id or node_id_from(engine.engine_name())
+        agent, _ = _registry(settings, consul, lambda: owner)
+        services = drain(engine, agent, owner, settings.words[0], settings.extras["undo"])
+    except (CatalogError, EngineUnavailable, NothingToDrain) as fault:
+        journal.error("drain-failed", container=settings.words[0], why=fault)
+        return 1
+    journal.info("back-in-rotation" if settings.extras["undo"] else "drained", services=",".join(services))
+    stop.wait(settings.extras["wait"])
+    return 0
 
 
 def _run_once(settings: Settings, reconciler: Reconciler, journal: Journal, stop: threading.Event) -> int:
@@ -97,6 +136,10 @@ def _run_once(settings: Settings, reconciler: Reconciler, journal: Journal, stop
 
 
 def _once(settings: Settings, reconciler: Reconciler, journal: Journal) -> int:
+    if settings.command == "plan":
+        draft = reconciler.preview()
+        print(as_json(draft) if settings.extras["json"] else table(draft), end="", flush=True)
+        return 0
     if settings.dry_run:
         print(render(reconciler.preview()), end="", flush=True)
         return 0
@@ -113,7 +156,7 @@ def _run(settings: Settings, reconciler: Reconciler, journal: Journal, stop: thr
     if settings.http:
         try:
             server = StatusServer(settings.http, lambda: loop.status.alive and loop.is_alive(),
-                                  lambda: _unready(loop, journal), metrics.registry)
+                                  lambda: _unready(loop, journal), metrics.registry, lambda: _containers(loop))
         except OSError as fault:
             journal.error("start-failed", why=f"-http {settings.http[0]}:{settings.http[1]}: {fault.strerror or fault}")
             return 1
@@ -121,13 +164,23 @@ def _run(settings: Settings, reconciler: Reconciler, journal: Journal, stop: thr
     journal.info("start", consul=settings.consul, node_id=settings.node_id or "(the engine's name)",
                  interval=f"{settings.interval:g}s")
     loop.start()
+    if settings.scheme == "consul-catalog":
+        leases = ConsulClient.from_environ(settings.consul, os.environ, patience_s=0)
+        Lease(leases, lambda: reconciler.owner, settings.remove_after, journal).start()
     stop.wait()
     journal.info("stop", registrations="removed" if settings.deregister_on_exit else "stay")
     return _withdraw(loop, reconciler, journal) if settings.deregister_on_exit else 0
 
 
 def _unready(loop: Loop, journal: Journal) -> dict[str, str]:
-    return journal.troubles() or ({} if loop.status.passes else {"start": "no pass has been made yet"})
+    if not loop.status.outcome:
+        return journal.troubles() or {"start": "no pass has been made yet"}
+    return journal.troubles() | ({} if loop.status.alive else {"loop": "no pass has been made for minutes"})
+
+
+def _containers(loop: Loop) -> str | None:
+    outcome = loop.status.outcome
+    return as_json(outcome.draft, dict(outcome.failed)) if outcome else None
 
 
 def _withdraw(loop: Loop, reconciler: Reconciler, journal: Journal) -> int:

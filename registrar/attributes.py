@@ -14,7 +14,21 @@ MAX_KEY = 128
 MAX_VALUE_BYTES = 512
 
 # Keys with a meaning of their own; `check_…` keys neither.
-RESERVED = frozenset({"name", "id", "tags", "ignore", "network"})
+KEYS: tuple[tuple[str, str], ...] = (
+    ("NAME", "the service's name, or several, separated by commas: the port is then registered under each, and the "
+     "second and further ones have their name at the end of the id. Without it: the image's name; for an image given "
+     "by its id the compose or swarm service, the image's tag, or the container's name"),
+    ("ID", "the whole id. If somebody else has it, the default id is used"),
+    ("TAGS", "comma list, `\\,` for a comma; trimmed, each once, in its order. A port's list replaces the generic one"),
+    ("IGNORE", "`true` takes the port out, `false` does not"),
+    ("ADDRESS", "the address to register instead of the one found"),
+    ("NETWORK", "with `-internal`: whose address to register, where a container is on several networks"),
+    ("WEIGHT", "Consul's weight of an instance, 1 to 65535; the same as `WEIGHTS`"),
+    ("WEIGHTS", "`10,1`: the weight of an instance that passes, and of one that warns"),
+    ("ENABLE_TAG_OVERRIDE", "boolean: others may change the tags in the catalog, and registrar leaves them as they "
+     "are"),
+)
+RESERVED = frozenset(key.lower() for key, _ in KEYS)
 _NOT_IN_KEYS = re.compile(r"[^A-Za-z0-9_-]")
 
 

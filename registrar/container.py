@@ -5,11 +5,18 @@ Ports and addresses come from `NetworkSettings`, which says what is; `HostConfig
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from registrar.grammar import is_ip
+from registrar.health import Health, read_health
 
 SIGNALLED = 128  # an exit code from here on means: ended by a signal
+STOP_SIGNAL = 15
+_SIGNALS = {"HUP": 1, "INT": 2, "QUIT": 3, "ABRT": 6, "KILL": 9, "USR1": 10, "SEGV": 11, "USR2": 12, "PIPE": 13,
+            "ALRM": 14, "TERM": 15, "CHLD": 17, "CONT": 18, "STOP": 19, "TSTP": 20, "WINCH": 28, "IO": 29, "PWR": 30}
+_REALTIME = {"RTMIN": 34, "RTMAX": 64}
+STOP_TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -50,6 +57,8 @@ class State:
     restarting: bool = False
     pid: int = 0
     exit_code: int = 0
+    paused: bool = False
+    started: float = 0.0  # seconds since 1970, by the engine's clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +76,9 @@ class Container:
     network_mode: str = "default"
     created: str = ""
     image_tags: tuple[str, ...] = ()
+    stop_signal: int = STOP_SIGNAL
+    stop_timeout: float = STOP_TIMEOUT_S
+    health: Health | None = None
 
     @property
     def serving(self) -> bool:
@@ -120,6 +132,8 @@ def _read(document: Mapping[str, Any], image_tags: Sequence[str]) -> Container:
             restarting=bool(state.get("Restarting")),
             pid=int(state.get("Pid") or 0),
             exit_code=int(state.get("ExitCode") or 0),
+            paused=bool(state.get("Paused")),
+            started=_time(state.get("StartedAt") or ""),
         ),
         # Docker passes a bare `-e NAME` on as an entry without "=": no value, no entry.
         env=tuple((k, v) for k, sign, v in (e.partition("=") for e in config.get("Env") or ()) if sign),
@@ -132,7 +146,28 @@ def _read(document: Mapping[str, Any], image_tags: Sequence[str]) -> Container:
         network_mode=host.get("NetworkMode") or "default",
         created=document.get("Created") or "",
         image_tags=tuple(image_tags),
+        stop_signal=_signal(config.get("StopSignal") or ""),
+        stop_timeout=STOP_TIMEOUT_S if config.get("StopTimeout") is None else float(config["StopTimeout"]),
+        health=read_health(config, state),
     )
+
+
+def _signal(text: str) -> int:
+    """The number of a signal as `--stop-signal` takes it: 15, TERM, SIGTERM."""
+    if text.isdecimal():
+        return int(text)
+    name = text.upper().removeprefix("SIG")
+    base, _, offset = name.partition("-" if "-" in name else "+")
+    if base in _REALTIME and (offset.isdecimal() or not offset):
+        return _REALTIME[base] + int(offset or 0) * (-1 if "-" in name else 1)
+    return _SIGNALS.get(name, STOP_SIGNAL)
+
+
+def _time(text: str) -> float:
+    try:
+        return max(0.0, datetime.fromisoformat(text).timestamp())
+    except ValueError:
+        return 0.0
 
 
 def _ports(config: Mapping[str, Any], host: Mapping[str, Any], network: Mapping[str, Any]) -> tuple[Port, ...]:
@@ -140,7 +175,7 @@ def _ports(config: Mapping[str, Any], host: Mapping[str, Any], network: Mapping[
     found = []
     for key in {*(config.get("ExposedPorts") or ()), *bound}:
         number, _, protocol = key.partition("/")
-        if number.isdigit() and 0 < int(number) < 65536:
+        if number.isdecimal() and 0 < int(number) < 65536:
             found.append(Port(int(number), protocol or "tcp", _bindings(bound.get(key)), key in asked))
     return tuple(sorted(found))
 
@@ -148,4 +183,4 @@ def _ports(config: Mapping[str, Any], host: Mapping[str, Any], network: Mapping[
 def _bindings(listed: Sequence[Mapping[str, Any]] | None) -> tuple[Binding, ...]:
     pairs = ((item.get("HostIp") or "0.0.0.0", str(item.get("HostPort") or "")) for item in listed or ())
     return tuple(Binding(ip, int(port)) for ip, port in pairs
-                 if is_ip(ip) and port.isdigit() and 0 < int(port) < 65536)
+                 if is_ip(ip) and port.isdecimal() and 0 < int(port) < 65536)

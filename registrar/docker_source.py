@@ -14,6 +14,7 @@ import urllib3
 from docker.errors import APIError, DockerException, NotFound
 
 from registrar.container import Container, from_inspect, is_image_id
+from registrar.drains import End, Signal
 from registrar.outside import EngineUnavailable, Happening, Unreadable
 
 T = TypeVar("T")
@@ -23,10 +24,19 @@ DEFAULT_SOCKET = "/var/run/docker.sock"
 REGISTRATORS_SOCKET = "/tmp/docker.sock"  # where Registrator's users mount it
 
 # Everything after which an inspect may say something new; `exec_…` alone would be three events per health probe.
-FILTERS = {
-    "type": ["container", "network"],
-    "event": ["start", "die", "rename", "destroy", "connect", "disconnect"],
-}
+EVENTS: tuple[tuple[str, str], ...] = (
+    ("start", "the container is looked at, and registered"),
+    ("kill", "its stop signal, or 9: its services leave rotation; any other signal: nothing"),
+    ("die", "its services go out at once; a second later it is looked at, to make sure"),
+    ("pause", "it leaves rotation if it is still paused a second later"),
+    ("unpause", "it is looked at, and back in rotation"),
+    ("health_status", "it is looked at, if it has a HEALTHCHECK; see `--health`"),
+    ("rename", "it is registered under its new id, then the old one goes out"),
+    ("destroy", "it is looked at: what is registered for it goes out"),
+    ("connect", "its networks have changed, so its port on the host may have, too: it is looked at"),
+    ("disconnect", "likewise"),
+)
+FILTERS = {"type": ["container", "network"], "event": [event for event, _ in EVENTS]}
 
 
 class _Silent(EngineUnavailable):
@@ -134,7 +144,10 @@ class DockerSource:
         if not self._environ.get("DOCKER_HOST") and not os.path.exists(DEFAULT_SOCKET) \
                 and os.path.exists(REGISTRATORS_SOCKET):
             wanted["base_url"] = f"unix://{REGISTRATORS_SOCKET}"
-        return docker.APIClient(version="auto", timeout=TIMEOUT_S, **wanted)
+        client = docker.APIClient(version="auto", timeout=TIMEOUT_S, **wanted)
+        # No proxy stands before a socket; looking for one takes a quarter of each request.
+        client.trust_env = not client.base_url.startswith("http+docker")
+        return client
 
 
 def _happening(event: Mapping[str, Any]) -> Happening | None:
@@ -142,7 +155,18 @@ def _happening(event: Mapping[str, Any]) -> Happening | None:
     if event.get("Type") == "network":
         container = (actor.get("Attributes") or {}).get("container")
         return Happening(str(container), network=True) if container else None
-    return Happening(str(actor["ID"])) if actor.get("ID") else None
+    if not actor.get("ID"):
+        return None
+    return Happening(str(actor["ID"]), note=_note(event, str(actor["ID"])))
+
+
+def _note(event: Mapping[str, Any], container: str) -> Signal | End | None:
+    """What an event says that an inspect cannot, or only later."""
+    attributes, at = (event.get("Actor") or {}).get("Attributes") or {}, int(event.get("timeNano") or 0) / 1e9
+    signal, code = str(attributes.get("signal") or ""), str(attributes.get("exitCode") or "")
+    if event.get("Action") == "kill" and signal.isdecimal():
+        return Signal(container, int(signal), at)
+    return End(container, int(code), at) if event.get("Action") == "die" and code.isdecimal() else None
 
 
 def _short(fault: APIError) -> str:

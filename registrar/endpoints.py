@@ -3,13 +3,16 @@
 The rule behind all others: no address is ever made up. What the engine does not bind is not in the catalog.
 """
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
 
-from registrar.container import Binding, Container, Network, Port
+from registrar.container import Binding, Container, Port
 from registrar.grammar import is_ipv6
 
 # Networks that carry swarm's own traffic; a container is not reached by its address there.
+TAGS = {False: "lan_ipv4", True: "lan_ipv6"}
 SWARM_NETWORKS = ("ingress", "docker_gwbridge")
 
 
@@ -32,6 +35,7 @@ class Endpoint:
 
     address: str
     port: int
+    tagged: tuple[tuple[str, str, int], ...] = ()  # (Consul's name of the family, address, port), where there are both
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +63,12 @@ def published(container: Container, port: Port, target: Container | None, node: 
 
 
 def internal(container: Container, port: Port, target: Container | None, node: Node, asked: bool,
-             wanted_network: str) -> Endpoint | Refused:
+             wanted_network: str, usual_networks: str = "") -> Endpoint | Refused:
     """The endpoint on a network of the container's own."""
     if container.joined:
         if target is None or not target.serving:
             return _target_away(container)
-        return internal(target, port, None, node, asked, wanted_network)
+        return internal(target, port, None, node, asked, wanted_network, usual_networks)
     if container.network_mode == "host":
         return _on_host(port, node, asked)
     networks = [n for n in container.networks if (n.ipv4 or n.ipv6) and n.name not in SWARM_NETWORKS]
@@ -74,15 +78,22 @@ def internal(container: Container, port: Port, target: Container | None, node: N
             return Refused("no-network", f"the container has no address on the network {wanted_network}")
     if not networks:
         return Refused("no-network", "the container has no address on any network")
+    if len(networks) > 1 and usual_networks:
+        networks = [n for n in networks if re.fullmatch(usual_networks, n.name)] or networks
     if len(networks) > 1:
         names = ", ".join(n.name for n in networks)
         return Refused("networks", f"several networks ({names}): name one with SERVICE_NETWORK")
-    return Endpoint(_address(networks[0], node), port.number)
+    return _both({False: (networks[0].ipv4, port.number), True: (networks[0].ipv6, port.number)}, node)
 
 
-def _address(network: Network, node: Node) -> str:
-    prefer_ipv6 = not node.ipv4 and node.ipv6
-    return (network.ipv6 or network.ipv4) if prefer_ipv6 else (network.ipv4 or network.ipv6)
+def _both(families: Mapping[bool, tuple[str, int]], node: Node) -> Endpoint:
+    """The endpoint of the node's first family, with the other one beside it; keys tell whether it is IPv6."""
+    found = {six: pair for six, pair in families.items() if pair[0]}
+    prefer_ipv6 = not node.ipv4 and bool(node.ipv6)
+    address, port = found[prefer_ipv6] if prefer_ipv6 in found else found[not prefer_ipv6]
+    if len(found) == 1:
+        return Endpoint(address, port)
+    return Endpoint(address, port, tuple((TAGS[six], *found[six]) for six in (False, True)))
 
 
 def _on_host(port: Port, node: Node, asked: bool) -> Endpoint | Refused:
@@ -115,7 +126,7 @@ def _target_away(container: Container) -> Refused:
 
 def _choose(bindings: tuple[Binding, ...], node: Node) -> Endpoint | Refused:
     """A binding to one address before one to all of them; each family with its own port; loopback never."""
-    usable: list[tuple[bool, bool, str, int]] = []
+    usable: dict[bool, list[tuple[bool, str, int]]] = {}
     refusals = []
     for binding in bindings:
         host = binding.host_ip
@@ -131,9 +142,10 @@ def _choose(bindings: tuple[Binding, ...], node: Node) -> Endpoint | Refused:
             family = "IPv6" if is_ipv6(host) else "IPv4"
             refusals.append(Refused("no-address", f"published on {family} only, and this node has no {family} address"))
             continue
-        second_family = is_ipv6(host) == bool(node.ipv4)
-        usable.append((parsed.is_unspecified, second_family, address, binding.host_port))
+        usable.setdefault(is_ipv6(address), []).append((parsed.is_unspecified, address, binding.host_port))
     if not usable:
         return refusals[-1]
-    _, _, address, port = min(usable)
-    return Endpoint(address, port)
+    best = {six: min(found) for six, found in usable.items()}
+    # One address that was asked for says more than all of them, whatever its family.
+    to_one = {six: found for six, found in best.items() if not found[0]} or best
+    return _both({six: (address, port) for six, (_, address, port) in to_one.items()}, node)

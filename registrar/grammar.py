@@ -10,6 +10,7 @@ from ipaddress import ip_address
 _TRUE = frozenset({"true", "1", "yes", "on", "t", "y"})
 _FALSE = frozenset({"false", "0", "no", "off", "f", "n"})
 _DURATION = re.compile(r"(?:\d+(?:\.\d*)?|\.\d+)(?:ns|us|µs|ms|s|m|h)")
+_UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _HOST_LABEL = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
 
 
@@ -29,6 +30,15 @@ def read_duration(text: str) -> str:
     if "".join(parts) != word or not re.search(r"[1-9]", word):
         raise ValueError("give a duration above zero with its unit, such as 15s, 1m30s or 500ms")
     return word
+
+
+def duration_seconds(text: str) -> float:
+    """The length of a duration that `read_duration` has taken.
+
+    >>> duration_seconds("1m30.5s")
+    90.5
+    """
+    return sum(float(number) * _UNITS[unit] for number, unit in re.findall(r"([\d.]+)([^\d.]+)", text))
 
 
 def read_host(text: str) -> str:

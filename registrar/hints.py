@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
+from registrar.drains import End, Signal
 from registrar.journal import Journal
 from registrar.metrics import Metrics
 from registrar.outside import EngineUnavailable, Happening
@@ -24,6 +25,7 @@ class Hint:
     everything: bool = False
     containers: frozenset[str] = frozenset()
     rewired: frozenset[str] = frozenset()
+    notes: tuple[Signal | End, ...] = ()
 
 
 class Hints:
@@ -34,10 +36,14 @@ class Hints:
         self._everything = False
         self._containers: set[str] = set()
         self._rewired: set[str] = set()
+        self._notes: list[Signal | End] = []
 
     def touch(self, happening: Happening) -> None:
         with self._changed:
-            (self._rewired if happening.network else self._containers).add(happening.container)
+            if happening.note:
+                self._notes.append(happening.note)
+            else:
+                (self._rewired if happening.network else self._containers).add(happening.container)
             self._changed.notify()
 
     def touch_everything(self) -> None:
@@ -48,10 +54,13 @@ class Hints:
     def wait(self, timeout_s: float) -> Hint:
         """What was marked since the last call; an empty hint after `timeout_s` seconds without any."""
         with self._changed:
-            self._changed.wait_for(lambda: self._everything or self._containers or self._rewired, max(0.0, timeout_s))
-            hint = Hint(self._everything, frozenset(self._containers), frozenset(self._rewired))
-            self._everything, self._containers, self._rewired = False, set(), set()
+            self._changed.wait_for(self._is_marked, max(0.0, timeout_s))
+            hint = Hint(self._everything, frozenset(self._containers), frozenset(self._rewired), tuple(self._notes))
+            self._everything, self._containers, self._rewired, self._notes = False, set(), set(), []
             return hint
+
+    def _is_marked(self) -> bool:
+        return bool(self._everything or self._containers or self._rewired or self._notes)
 
 
 class EventSource(Protocol):

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from catalog.errors import CatalogError
 from registrar.hints import Hint, Hints, Reader
@@ -24,7 +24,7 @@ class Status:
 
     interval_s: float
     last_turn: float = field(default_factory=time.monotonic)
-    passes: int = 0
+    outcome: Outcome | None = None
 
     @property
     def alive(self) -> bool:
@@ -50,6 +50,7 @@ class Loop(threading.Thread):
         while not self._stop_event.is_set():
             self.status.last_turn = now = time.monotonic()
             full = full or hint.everything or now >= due
+            self._reconciler.note(hint.notes)
             if self._pass(full, hint):
                 failures = 0
                 if full:
@@ -68,8 +69,8 @@ class Loop(threading.Thread):
         self.join(timeout_s)
 
     def _until_next(self, due: float) -> float:
-        retry = self._reconciler.retries.next_due()
-        return max(0.0, min(due, retry if retry is not None else due) - time.monotonic())
+        rest, sooner = max(0.0, due - time.monotonic()), self._reconciler.due_in()
+        return rest if sooner is None else min(rest, sooner)
 
     def _pass(self, full: bool, hint: Hint) -> bool:
         kind, began = "full" if full else "hint", time.monotonic()
@@ -94,9 +95,19 @@ class Loop(threading.Thread):
     def _tell(self, kind: str, outcome: Outcome, seconds: float) -> None:
         for what in ("consul", "docker", "defect"):
             self._journal.over(what)
-        self.status.passes += 1
+        # The draft was made before its writes: what is shown must not say that they are still to come.
+        self.status.outcome = settled(outcome)
         count(self._metrics, kind, outcome, seconds)
+        self._metrics.set_retries(self._reconciler.retries)
         tell(self._journal, kind, outcome, seconds)
+
+
+def settled(outcome: Outcome) -> Outcome:
+    """The outcome with the writes that were made taken out of its plan."""
+    plan, done = outcome.draft.plan, {*outcome.registered, *outcome.deregistered}
+    rest = replace(plan, register=tuple(r for r in plan.register if r.id not in done),
+                   deregister=tuple(key for key in plan.deregister if key not in done))
+    return replace(outcome, draft=replace(outcome.draft, plan=rest))
 
 
 def count(metrics: Metrics, kind: str, outcome: Outcome, seconds: float) -> None:
@@ -105,12 +116,15 @@ def count(metrics: Metrics, kind: str, outcome: Outcome, seconds: float) -> None
     metrics.duration.labels(kind).observe(seconds)
     metrics.writes.labels("register", "done").inc(len(outcome.registered))
     metrics.writes.labels("deregister", "done").inc(len(outcome.deregistered))
+    metrics.writes.labels("hold", "done").inc(len(outcome.held))
+    metrics.writes.labels("release", "done").inc(len(outcome.released))
     metrics.wanted.set(len(outcome.draft.registrations))
     metrics.owned.set(outcome.owned)
     metrics.failing.set(len(outcome.failed))
     metrics.faults.set(len(outcome.draft.faults))
     metrics.set_skipped(skip.code for skip in outcome.draft.skips)
-    metrics.heard_from("docker", *(("consul",) if kind == "full" or outcome.registered else ()))
+    wrote = outcome.registered or outcome.deregistered or outcome.held or outcome.released
+    metrics.heard_from("docker", *(("consul",) if kind == "full" or wrote else ()))
 
 
 def tell(journal: Journal, kind: str, outcome: Outcome, seconds: float) -> None:
@@ -123,12 +137,21 @@ def tell(journal: Journal, kind: str, outcome: Outcome, seconds: float) -> None:
     # That a container has ended, or is not ours to look at, is no news.
     for skip in journal.news("skip", (s for s in draft.skips if s.code not in ("not-running", "label"))):
         journal.info("skipped", container=skip.container, port=skip.port or "-", reason=skip.reason)
+    if draft.rivals:
+        journal.trouble("node-id", "another registrar has the same node id, so these entries are left alone; give each "
+                        f"a --node-id of its own: {'; '.join(draft.rivals[:NAMED_IDS])}")
+    else:
+        journal.over("node-id")
     for service_id, reason in outcome.failed:
         journal.trouble(f"write {service_id}", reason)
     failing = {f"write {service_id}" for service_id, _ in outcome.failed}
     for what in journal.troubles():
         if what.startswith("write ") and what not in failing:
             journal.over(what)
+    for service_id in outcome.held:
+        journal.info("drain", service=service_id, why=dict(draft.holds).get(service_id, ""))
+    for service_id in outcome.released:
+        journal.info("drain-over", service=service_id)
     if outcome.registered or outcome.deregistered:
         journal.info("pass", kind=kind, registered=_ids(outcome.registered), deregistered=_ids(outcome.deregistered),
                      failed=len(outcome.failed), wanted=len(draft.registrations), ms=round(1000 * seconds))

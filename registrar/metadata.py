@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 PREFIX = "SERVICE_"
-_FORM = re.compile(r"SERVICE_(?:(?P<port>\d{1,5})_(?:(?P<protocol>tcp|udp|sctp)_)?)?(?P<key>.+)", re.I | re.S)
+_FORM = re.compile(r"SERVICE_(?:(?P<low>\d{1,5})(?:-(?P<high>\d{1,5}))?_(?:(?P<protocol>tcp|udp|sctp)_)?)?(?P<key>.+)",
+                   re.I | re.S)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -24,19 +25,26 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One key as it was written. `rank` is its precedence: proto-port over port over generic, label over env."""
+    """One key as it was written. `rank` is its precedence: port over range over generic, label over env.
+
+    A protocol beats none on the same level, and a narrower range a wider one.
+    """
 
     key: str
     value: str
     spelling: str
-    rank: int
-    port: int = 0
+    rank: tuple[int, int, bool]
+    low: int = 0
+    high: int = 0
     protocol: str = ""
 
     @property
     def scoped(self) -> bool:
         """Whether it was written for one port."""
-        return self.port > 0
+        return 0 < self.low == self.high
+
+    def is_for(self, number: int, protocol: str) -> bool:
+        return (not self.low or self.low <= number <= self.high) and self.protocol in ("", protocol)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +69,8 @@ class Keys:
 
     @property
     def any_scoped(self) -> bool:
-        return any(entry.scoped for entry in self.entries.values())
+        """Whether anything was written for this port or a range that it lies in."""
+        return any(entry.low for entry in self.entries.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,20 +83,20 @@ class Metadata:
     def for_port(self, number: int, protocol: str) -> Keys:
         found: dict[str, Entry] = {}
         for entry in self.entries:  # sorted: lowest rank first, so that the highest one stays
-            if entry.port in (0, number) and entry.protocol in ("", protocol):
+            if entry.is_for(number, protocol):
                 found[entry.key] = entry
         return Keys(MappingProxyType(found))
 
 
 def read_metadata(env: Iterable[tuple[str, str]], labels: Iterable[tuple[str, str]]) -> Metadata:
     """Sort out the entries. Two spellings of one key (SERVICE_NAME, SERVICE_name) have a winner: upper case."""
-    chosen: dict[tuple[str, int, str, int], Entry] = {}
+    chosen: dict[tuple[object, ...], Entry] = {}
     shadowed = []
     # A variable that is set twice has its last value, as in the process itself.
     entries = [_entry(k, v, label=False) for k, v in dict(env).items()]
     entries += [_entry(k, v, label=True) for k, v in labels]
     for entry in sorted((e for e in entries if e), key=lambda e: (e.spelling != e.spelling.upper(), e.spelling)):
-        place = (entry.key, entry.port, entry.protocol, entry.rank)
+        place = (entry.key, entry.low, entry.high, entry.protocol, entry.rank)
         if place in chosen:
             shadowed.append((entry, chosen[place]))
         else:
@@ -99,6 +108,8 @@ def _entry(spelling: str, value: str, label: bool) -> Entry | None:
     match = _FORM.fullmatch(spelling) if spelling.startswith(PREFIX) else None
     if not match:
         return None
-    port, protocol = int(match["port"] or 0), (match["protocol"] or "").lower()
-    scope = 2 if protocol else 1 if port else 0
-    return Entry(match["key"].lower(), value, spelling, 2 * scope + label, port, protocol)
+    low, protocol = int(match["low"] or 0), (match["protocol"] or "").lower()
+    high = int(match["high"] or low)
+    level = (0 if not low else 2 if low == high else 1)
+    return Entry(match["key"].lower(), value, spelling, (2 * level + bool(protocol), low - high, label), low, high,
+                 protocol)

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from registrar.retries import Retries
+
 _BUCKETS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 
 
@@ -27,11 +29,19 @@ class Metrics:
                              registry=registry)
         self.contact = Gauge("registrar_last_contact_timestamp_seconds", "When it last answered", ["peer"],
                              registry=registry)
+        self.failures = Counter("registrar_write_failures", "Writes that Consul did not take", registry=registry)
+        self.retries = Counter("registrar_retries", "Writes that were tried again after a failure", registry=registry)
+        self._retried, self._failed = 0, 0
         self._reasons: set[str] = set()
 
     def heard_from(self, *peers: str) -> None:
         for peer in peers:
             self.contact.labels(peer).set(time.time())
+
+    def set_retries(self, retries: Retries) -> None:
+        self.retries.inc(retries.repeated - self._retried)
+        self.failures.inc(retries.failed_writes - self._failed)
+        self._retried, self._failed = retries.repeated, retries.failed_writes
 
     def set_skipped(self, reasons: Iterable[str]) -> None:
         tally = Tally(reasons)

@@ -6,7 +6,7 @@ An option is a flag (`-ip X`, `--ip X`, `-ip=X`, anywhere on the line) or an env
 import argparse
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any, NoReturn
 
@@ -79,6 +79,14 @@ def _ipv6(text: str) -> str:
     return address
 
 
+def _pattern(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as fault:
+        raise ValueError(f"give a name or a regular expression: {fault}") from None
+    return text
+
+
 def _label(text: str) -> str:
     key, sign, _ = text.partition("=")
     if not sign or not key.strip():
@@ -88,7 +96,7 @@ def _label(text: str) -> str:
 
 def _listen(text: str) -> tuple[str, int]:
     host, sign, port = text.rpartition(":")
-    if not sign or not port.isdigit() or not 0 < int(port) < 65536:
+    if not sign or not port.isdecimal() or not 0 < int(port) < 65536:
         raise ValueError("give ADDR:PORT, such as 127.0.0.1:9180, or :9180 for every address")
     return host.removeprefix("[").removesuffix("]"), int(port)
 
@@ -102,10 +110,12 @@ OPTIONS: tuple[Option, ...] = (
            "(default: likewise)"),
     Option("internal", read_bool, False, "", "register the container's own address and port, not the published ones",
            switch=True),
+    Option("network", _pattern, "", "NAME", "with -internal: the network whose address to register, where a container "
+           "is on several and names none; a regular expression"),
     Option("explicit", read_bool, False, "", "register only ports that have a SERVICE_NAME or SERVICE_<port>_NAME",
            switch=True),
     Option("useIpFromLabel", str, "", "LABEL", "take the address from this container label; beats -ip and -internal"),
-    Option("tags", _tags, (), "A,B", "tags for every service, after its own"),
+    Option("tags", _tags, (), "A,B", "tags for every service, after its own; plain text, no templates"),
     Option("only-label", _label, (), "KEY=VALUE", "look only at containers with this label; may be given several times "
            "(all must match)", many=True),
     Option("host-ports", _one_of("named", "all"), "named", "named|all", "which exposed ports count under host "
@@ -116,6 +126,10 @@ OPTIONS: tuple[Option, ...] = (
            switch=True),
     Option("node-id", read_node_id, "", "NAME", "the owner mark and first part of service ids; unique in the cluster "
            "(default: the Docker engine's own name)"),
+    Option("adopt-host", str, (), "NAME", "take over what a Registrator with this host name left in Consul: entries "
+           "NAME:container:port without an owner; may be given several times", many=True),
+    Option("remove-after", _seconds, 3600.0, "SECONDS", "with consul-catalog://: how long another node's registrar "
+           "may be silent before its node is removed; it leaves rotation after 20 s"),
     Option("reconcile-interval", _seconds, 15.0, "SECONDS", "at most this long between two full comparisons"),
     Option("resync", _integer(0), 0, "SECONDS", "like --reconcile-interval, whichever is shorter; 0: not given"),
     Option("cleanup", read_bool, False, "", f"{_FOR_REGISTRATOR}: always on, for entries of this node id", switch=True,
@@ -127,33 +141,70 @@ OPTIONS: tuple[Option, ...] = (
            note="has no effect with Consul"),
     Option("ttl-refresh", _integer(0), 0, "SECONDS", f"{_FOR_REGISTRATOR}: no effect with Consul",
            note="has no effect with Consul"),
-    Option("health", _one_of("off"), "off", "off", "what Docker's health checks do: nothing"),
-    Option("drain", _one_of("off"), "off", "off", "what a stop signal does before the container ends: nothing"),
-    Option("http", _listen, None, "ADDR:PORT", "serve /health, /ready and /metrics there"),
+    Option("health", _one_of("off", "gate", "mirror"), "off", "off|gate|mirror", "what Docker's own health check does: "
+           "nothing, hold a container back until it is healthy, or show as a check in Consul"),
+    Option("drain", _one_of("off", "maintenance", "deregister"), "maintenance", "off|maintenance|deregister", "what "
+           "becomes of the services of a container that was sent its stop signal, or is paused: nothing, Consul's "
+           "maintenance, or deregistration"),
+    Option("http", _listen, None, "ADDR:PORT", "serve /health, /ready, /metrics and /containers there"),
     Option("once", read_bool, False, "", "make one full comparison and exit: 0 when all of it holds, else 1",
            switch=True),
     Option("dry-run", read_bool, False, "", "print what would be registered and removed, and why the rest is not; "
            "write nothing", switch=True),
 )
 
-_BY_NAME = {option.name: option for option in OPTIONS}
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What registrar does when its first argument is this name: `words` it takes, and options besides the others."""
+
+    name: str
+    words: tuple[str, ...]
+    options: tuple[Option, ...]
+    help: str
+
+
+COMMANDS: tuple[Command, ...] = (
+    Command("plan", (), (
+        Option("json", read_bool, False, "", "as JSON, not as a table", switch=True),
+    ), "show what would be registered and removed and, for each port that is not, why; write nothing"),
+    Command("drain", ("CONTAINER",), (
+        Option("wait", _seconds, 0.0, "SECONDS", "return so long afterwards, when what was asked before is answered"),
+        Option("undo", read_bool, False, "", "put it back into rotation", switch=True),
+    ), "take a container that is about to be stopped out of rotation; it comes back with its next start"),
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What was asked for: checked values by field, and the fields that were given at all."""
+    """What was asked for: checked values by field, and the fields that were given at all.
+
+    `extras` are the values of the command's own options, `words` what it is to work on.
+    """
 
     values: Mapping[str, Any]
     fields: frozenset[str]
     registry: str
+    command: str = ""
+    words: tuple[str, ...] = ()
+    extras: Mapping[str, Any] = field(default_factory=dict)
 
 
 def read_options(arguments: Sequence[str], environ: Mapping[str, str]) -> Given:
     """Flags over environment over defaults. Raises UsageError with every fault at once."""
-    flags = vars(_parser().parse_intermixed_args([_spelt_out(argument) for argument in arguments]))
+    command = next((c for c in COMMANDS if list(arguments[:1]) == [c.name]), None)
+    own = command.options if command else ()
+    by_name = {option.name: option for option in (*OPTIONS, *own)}
+    rest = arguments[1:] if command else arguments
+    flags = vars(_parser(own).parse_intermixed_args([_spelt_out(argument, by_name) for argument in rest]))
     positional: list[str] = flags.pop(REGISTRY)
     faults, values, given = [], {}, set()
-    for option in OPTIONS:
+    words = command.words if command else ()
+    if len(positional) < len(words):
+        raise UsageError(f"registrar {arguments[0]}: give {' '.join(words)} and the registry address")
+    named, positional = tuple(positional[:len(words)]), positional[len(words):]
+    for option in (*OPTIONS, *own):
         values[option.field] = option.default
         texts: list[str] | None = flags[option.field]
         where = f"-{option.name}"
@@ -174,7 +225,8 @@ def read_options(arguments: Sequence[str], environ: Mapping[str, str]) -> Given:
                       + (f", not {len(positional)}: {' '.join(positional)}" if positional else ""))
     if faults:
         raise UsageError("\n".join(faults))
-    return Given(values, frozenset(given), positional[0])
+    extras = {option.field: values.pop(option.field) for option in own}
+    return Given(values, frozenset(given), positional[0], command.name if command else "", named, extras)
 
 
 def unknown_variables(environ: Mapping[str, str]) -> tuple[str, ...]:
@@ -192,26 +244,34 @@ def _from_variable(option: Option, text: str) -> list[str]:
     return list(split_list(text)) if option.many else [text.strip()]
 
 
-def _spelt_out(argument: str) -> str:
+def _spelt_out(argument: str, by_name: Mapping[str, Option]) -> str:
     """`-ip` as `--ip`, and `--internal` as `--internal=true`, since Go's `-internal=false` has to work as well."""
     name, sign, _ = argument.lstrip("-").partition("=")
-    option = _BY_NAME.get(name) if argument.startswith("-") else None
+    option = by_name.get(name) if argument.startswith("-") else None
     if option is None:
         return argument
     written = argument if argument.startswith("--") else f"-{argument}"
     return f"{written}=true" if option.switch and not sign else written
 
 
+def _form(command: Command) -> str:
+    own = "".join(f" [--{o.name}{'' if o.switch else ' ' + o.rule}]" for o in command.options)
+    words = "".join(f" {word}" for word in command.words)
+    return f"registrar {command.name}{words}{own} [options] consul://HOST:PORT: {command.help}"
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         unknown = re.findall(r"(?<!\S)--?([A-Za-z][\w-]*)", message) if "unrecognized" in message else []
-        near = [f"-{name}" for word in unknown for name in get_close_matches(word, _BY_NAME, 1)]
+        names = [option.name for option in OPTIONS]
+        near = [f"-{name}" for word in unknown for name in get_close_matches(word, names, 1)]
         raise UsageError(message + (f" (did you mean {', '.join(near)}?)" if near else "; see registrar -help"))
 
 
-def _parser() -> _Parser:
+def _parser(own: Sequence[Option] = ()) -> _Parser:
     parser = _Parser(
-        prog="registrar", add_help=False, allow_abbrev=False, usage="registrar [options] consul://HOST:PORT",
+        prog="registrar", add_help=False, allow_abbrev=False,
+        usage="\n       ".join(["registrar [options] consul://HOST:PORT", *map(_form, COMMANDS)]),
         description="Keeps the published ports of this node's containers in Consul.",
         formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=34, width=110),
         epilog="One dash or two, --ip X or --ip=X, before or after the address. Each option is also an environment "
@@ -222,7 +282,7 @@ def _parser() -> _Parser:
     )
     parser.add_argument(REGISTRY, nargs="*", metavar="consul://HOST:PORT",
                         help="the Consul agent to register with (no host: CONSUL_HTTP_ADDR or 127.0.0.1:8500)")
-    for option in OPTIONS:
+    for option in (*OPTIONS, *own):
         parser.add_argument(f"--{option.name}", dest=option.field, action="append",
                             metavar="" if option.switch else option.rule, help=option.help)
     return parser

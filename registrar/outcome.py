@@ -17,6 +17,8 @@ class Draft:
     skips: tuple[Skip, ...] = ()
     faults: tuple[Fault, ...] = ()
     doubts: tuple[str, ...] = ()
+    rivals: tuple[str, ...] = ()  # what another registrar with our node id does
+    holds: tuple[tuple[str, str], ...] = ()  # services to be out of rotation, and the reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,3 +30,5 @@ class Outcome:
     deregistered: tuple[str, ...]
     failed: tuple[tuple[str, str], ...]
     owned: int
+    held: tuple[str, ...] = ()
+    released: tuple[str, ...] = ()

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from catalog.model import AgentService
 from registrar.container import Container
+from registrar.drains import End, Signal
 
 
 class EngineUnavailable(Exception):
@@ -25,10 +26,11 @@ class Unreadable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Happening:
-    """Something happened to a container; `network` tells that it was to its networks."""
+    """Something happened to a container: to its networks, if `network`; it got a signal, or it ended."""
 
     container: str
     network: bool = False
+    note: Signal | End | None = None
 
 
 class Engine(Protocol):
@@ -49,3 +51,5 @@ class Agent(Protocol):
     def agent_register(self, body: Mapping[str, Any], replace_checks: bool = True) -> None: ...
     def agent_deregister(self, service_id: str) -> None: ...
     def agent_check_deregister(self, check_id: str) -> None: ...
+    def agent_check_update(self, check_id: str, status: str, output: str) -> None: ...
+    def agent_maintenance(self, service_id: str, reason: str) -> None: ...

@@ -5,10 +5,14 @@ Only entries that carry this owner's mark are ever changed; whatever else the ag
 
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from catalog.model import META_CONTAINER, META_OWNER, AgentService
+from registrar.drains import is_ours
 from registrar.metadata import Fault
-from registrar.registration import Registration, with_default_id
+from registrar.registration import Registration, with_default_id, with_tags
+
+_NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,9 +21,11 @@ class Plan:
 
     register: tuple[Registration, ...] = ()
     deregister: tuple[str, ...] = ()
+    hold: tuple[tuple[str, str], ...] = ()  # to be put into maintenance, and the reason
+    release: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.register or self.deregister)
+        return bool(self.register or self.deregister or self.hold or self.release)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +70,28 @@ def settle(wanted: Iterable[Registration], present: Mapping[str, AgentService], 
 
 
 def plan(wanted: Iterable[Registration], present: Mapping[str, AgentService], owner: str,
-         keep: Set[str] = frozenset()) -> Plan:
-    """Compare what is wanted with what the agent holds. Entries of the containers in `keep` stay as they are."""
+         keep: Set[str] = frozenset(), holds: Mapping[str, str] = _NOTHING,
+         maintained: Mapping[str, str] = _NOTHING, contested: Mapping[str, str] = _NOTHING) -> Plan:
+    """Compare what is wanted with what the agent holds. Entries of the containers in `keep` stay as they are.
+
+    `holds` are the services to be out of rotation, `maintained` those that are in maintenance, each with its reason.
+    A maintenance of somebody else's stays, and is enough for us too. `contested` entries are not written at all.
+    """
     mine = owned(present, owner)
     by_id = {r.id: r for r in wanted if r.id in mine or r.id not in present}
     return Plan(
-        register=tuple(r for key, r in sorted(by_id.items()) if mine.get(key) != r.held()),
+        register=tuple(_as_tagged(r, mine.get(key)) for key, r in sorted(by_id.items())
+                       if key not in contested and not r.stands_as(mine.get(key))),
         deregister=tuple(
             key for key, service in sorted(mine.items())
-            if key not in by_id and service.meta_value(META_CONTAINER) not in keep
+            if key not in by_id and key not in contested and service.meta_value(META_CONTAINER) not in keep
         ),
+        hold=tuple((key, reason) for key, reason in sorted(holds.items()) if key in by_id and key not in maintained),
+        release=tuple(key for key, reason in sorted(maintained.items())
+                      if key in by_id and key not in holds and is_ours(reason)),
     )
+
+
+def _as_tagged(registration: Registration, present: AgentService | None) -> Registration:
+    """With the tags that others gave it, where they may."""
+    return with_tags(registration, present.tags) if present and registration.tag_override else registration

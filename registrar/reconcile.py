@@ -4,23 +4,33 @@ A full pass reads everything. A pass after a hint inspects only the containers i
 last full pass saw; it goes through the same functions. Only the loop's thread may use a Reconciler.
 """
 
-from collections.abc import Callable, Mapping, Set
+import time
+from collections.abc import Callable, Iterable, Mapping, Set
+from dataclasses import replace
 from functools import partial
 
-from catalog.errors import CatalogDenied, CatalogError, CatalogUnavailable
+from catalog.errors import CatalogDenied, CatalogError
 from catalog.model import META_CONTAINER, AgentService
+from registrar.adoption import adopted, adopted_by_id
+from registrar.beats import Beats
 from registrar.container import Container
+from registrar.drains import MAINTENANCE, Drains, End, Signal, is_ours
 from registrar.endpoints import Node
+from registrar.metadata import Fault
 from registrar.naming import node_id_from
 from registrar.outcome import Draft, Outcome
 from registrar.outside import Agent, Engine, EngineUnavailable, Unreadable
 from registrar.plan import owned, plan, settle
-from registrar.registration import Registration
+from registrar.registration import Registration, without_check
 from registrar.retries import Retries
-from registrar.services import Offer, services_of
+from registrar.rivals import Rivals
+from registrar.services import Offer, Skip, services_of
 from registrar.settings import Settings
+from registrar.writes import Together, Writes, one_by_one
 
 SECOND_LOOK_AFTER_S = 1.0
+VERIFY_AFTER_S = 1.0
+NO_SCRIPTS = "no agent runs scripts here (enable_script_checks is off, or there is none): registered without the check"
 
 
 class Reconciler:
@@ -28,17 +38,28 @@ class Reconciler:
 
     def __init__(self, settings: Settings, engine: Engine, agent: Agent, addresses: Callable[[], tuple[str, str]],
                  clock: Callable[[], float], sleep: Callable[[float], object],
-                 stopping: Callable[[], bool] = lambda: False) -> None:
+                 stopping: Callable[[], bool] = lambda: False, wall: Callable[[], float] = time.time,
+                 together: Together | None = None) -> None:
         self._settings = settings
         self._engine, self._agent = engine, agent
-        self._addresses, self._sleep, self._stopping = addresses, sleep, stopping
+        self._addresses, self._sleep = addresses, sleep
         self._node = Node(settings.node_id)
         self._containers: dict[str, Container] = {}
         self._unreadable: dict[str, str] = {}
         self._present: dict[str, AgentService] | None = None
         self._offers: dict[str, tuple[Container, Container | None, Node, Offer]] = {}
         self._doubts: tuple[str, ...] = ()
+        self._maintained: dict[str, str] = {}
+        self._notes: list[Signal | End] = []
+        self._verify: dict[str, float] = {}  # containers that are said to have ended, and when to make sure
+        self._drains = Drains(settings.drain, wall)
+        self._beats = Beats(clock)
+        self._stale = False
+        self._rivals = Rivals()
+        self._scriptless: set[str] = set()
+        self._clock, self._wall = clock, wall
         self.retries = Retries(clock)
+        self._write_all = Writes(self.retries, together or one_by_one, stopping, agent.agent_services)
 
     @property
     def owner(self) -> str:
@@ -49,16 +70,32 @@ class Reconciler:
         """Look at everything, then write what differs."""
         return self._apply(self.preview())
 
+    def note(self, notes: Iterable[Signal | End]) -> None:
+        """Remember what containers were sent and that they ended, for the next pass."""
+        self._notes.extend(notes)
+
+    def due_in(self) -> float | None:
+        """In how many seconds something is to be done without a hint; None where nothing is."""
+        retry, drain = self.retries.next_due(), self._drains.next_due()
+        beat = self._beats.next_due()
+        times = [*(at - self._clock() for at in (retry, beat, *self._verify.values()) if at is not None),
+                 *([drain - self._wall()] if drain is not None else [])]
+        return max(0.0, min(times)) if times else None
+
     def hint_pass(self, touched: Set[str] = frozenset(), rewired: Set[str] = frozenset()) -> Outcome:
         """Look at the touched containers, then write what differs, retries that are due included.
 
         `rewired` are containers whose networks changed. Starting and ending do that too; then a hint of its own says
         so, and asking earlier would only wait for the engine, which holds the container's lock for up to a second.
         """
-        if self._present is None:
+        if self._present is None or self._stale:
             return self.full_pass()
+        now = self._clock()
+        touched = touched | self._drains.due() | {key for key, at in self._verify.items() if at <= now}
+        touched |= self._heed_known()
         for container_id in sorted(touched | {c for c in rewired if self._may_serve(c)}):
             self._look_at(container_id)
+        self._heed_signals()
         draft = self._draft(self._present)
         # An id given by hand may have become somebody else's since the last full pass; a default one is ours.
         if any(r.id != r.default_id for r in draft.plan.register):
@@ -77,7 +114,7 @@ class Reconciler:
             self._sleep(SECOND_LOOK_AFTER_S)
             self._look_everywhere(present)
             draft = self._draft(present)
-        self._present = present
+        self._present, self._stale = present, False
         return draft
 
     def withdraw(self) -> int:
@@ -106,6 +143,9 @@ class Reconciler:
         """What the agent holds. A token that may not read is answered with less or nothing, not with an error."""
         known = self._present
         present = self._agent.agent_services()
+        present = adopted(present, self._settings.adopt_host, self._node.id)
+        self._rivals.look(owned(present, self._node.id))
+        self._maintained = self._read_maintained()
         self._doubts = ()
         lost = [key for key in owned(known or {}, self._node.id) if key not in present]
         # One exact question tells "gone" (absent) from "hidden" (raises CatalogDenied, or is there after all).
@@ -118,6 +158,11 @@ class Reconciler:
                 self._doubts = (f"the agent shows no service at all, maybe because the token is too narrow: {fault}",)
         return present
 
+    def _read_maintained(self) -> dict[str, str]:
+        """The services that are in maintenance, and why."""
+        return {key.removeprefix(MAINTENANCE): str(check.get("Notes") or "")
+                for key, check in self._agent.agent_checks().items() if key.startswith(MAINTENANCE)}
+
     def _look_everywhere(self, present: Mapping[str, AgentService]) -> None:
         # Containers we have registered are asked for by name as well: a listing that lacks them proves nothing.
         registered = {s.meta_value(META_CONTAINER) for s in owned(present, self._node.id).values()} - {""}
@@ -125,9 +170,39 @@ class Reconciler:
         self._containers, self._unreadable = {}, {}
         for container_id in sorted(ids):
             self._look_at(container_id)
+        self._heed_signals()
+
+    def _heed_known(self) -> frozenset[str]:
+        """Heed notes on containers that are known, without asking the engine; those that have to be looked at.
+
+        The engine holds a container's lock for a tenth of a second and more while it ends, so that an inspect would
+        only tell later what the event has told. It follows all the same, once the lock is free.
+        """
+        unknown = []
+        for note in self._notes:
+            known = self._containers.get(note.container)
+            if known is None or not known.serving or note.at < known.state.started:
+                unknown.append(note)
+            elif isinstance(note, Signal):
+                self._drains.signalled(known, note)
+            else:
+                ended = replace(known.state, running=False, pid=0, exit_code=note.exit_code)
+                self._containers[note.container] = replace(known, state=ended)
+                self._verify[note.container] = self._clock() + VERIFY_AFTER_S
+        self._notes = unknown
+        return frozenset(note.container for note in unknown)
+
+    def _heed_signals(self) -> None:
+        for note in self._notes:
+            container = self._containers.get(note.container)
+            if container and isinstance(note, Signal):
+                self._drains.signalled(container, note)
+        self._notes = [n for n in self._notes if n.container in self._unreadable and isinstance(n, Signal)]
+        self._drains.forget_all_but(self._containers)
 
     def _look_at(self, container_id: str) -> None:
         self._unreadable.pop(container_id, None)
+        self._verify.pop(container_id, None)
         try:
             container = self._engine.inspect(container_id)
         except Unreadable as fault:
@@ -154,17 +229,40 @@ class Reconciler:
 
     # --- deciding ------------------------------------------------------------------------------------------------
 
-    def _draft(self, present: Mapping[str, AgentService]) -> Draft:
+    def _draft(self, present: dict[str, AgentService]) -> Draft:
         offers = [self._offer(c) for c in self._containers.values()]
+        refused = self._refused_scripts(r for o in offers for r in o.registrations)
         self._offers = {key: kept for key, kept in self._offers.items() if key in self._containers}
-        settled = settle((r for o in offers for r in o.registrations), present, self._node.id)
+        wanted = [self._as_scripts_allow(r) for o in offers for r in o.registrations]
+        if self._settings.adopt_host:
+            present.update(adopted_by_id(present, wanted, self._node.id))
+        settled = settle(wanted, present, self._node.id)
+        registrations, holds, drained = self._without_drained(settled.registrations, present)
         return Draft(
-            plan=plan(settled.registrations, present, self._node.id, self._kept()),
-            registrations=settled.registrations,
-            skips=tuple(sorted(s for o in offers for s in o.skips)),
-            faults=(*(f for o in offers for f in o.faults), *settled.faults),
+            plan=plan(registrations, present, self._node.id, self._kept(), holds, self._maintained,
+                      self._rivals.contested),
+            registrations=registrations,
+            skips=tuple(sorted((*(s for o in offers for s in o.skips), *drained))),
+            faults=(*(f for o in offers for f in o.faults), *settled.faults, *refused),
             doubts=(*self._doubts, *self._unreadable.values()),
+            rivals=tuple(f"{key}: {why}" for key, why in sorted(self._rivals.contested.items())),
+            holds=tuple(sorted(holds.items())),
         )
+
+    def _without_drained(self, wanted: Iterable[Registration], present: Mapping[str, AgentService],
+                         ) -> tuple[tuple[Registration, ...], dict[str, str], list[Skip]]:
+        """What is wanted of containers that are to leave rotation: held where it stands, not registered anew."""
+        staying, holds, skips = [], {}, []
+        for one in wanted:
+            known = self._maintained.get(one.id, "") if one.id in present else ""
+            reason = self._drains.reason(self._containers[one.container], known)
+            if reason and (one.id not in present or self._settings.drain == "deregister"):
+                skips.append(Skip(one.container_name, one.exposed, "draining", reason.removeprefix("registrar: ")))
+                continue
+            staying.append(one)
+            if reason:
+                holds[one.id] = reason
+        return tuple(staying), holds, skips
 
     def _offer(self, container: Container) -> Offer:
         """What a container brings; computed again only when it, its target or this node has changed."""
@@ -193,46 +291,86 @@ class Reconciler:
     def _apply(self, draft: Draft) -> Outcome:
         present = self._present if self._present is not None else {}
         marks = {r.id: r.mark for r in draft.plan.register} | dict.fromkeys(draft.plan.deregister, "")
+        marks |= {_hold_key(key): reason for key, reason in draft.plan.hold}
+        marks |= {_hold_key(key): "" for key in draft.plan.release}
+        marks |= {r.check_id(beat): beat.status for r in draft.registrations for beat in r.beats}
         self.retries.forget_all_but(marks)
-        registered, deregistered = [], []
-        maintained = self._maintained() if any(r.id in present for r in draft.plan.register) else {}
-        for one in draft.plan.register:
-            if self._write(one.id, one.mark, partial(self._register, one, maintained.get(one.id))):
-                present[one.id] = one.held()
-                registered.append(one.id)
-        for service_id in draft.plan.deregister:
-            if self._write(service_id, "", partial(self._agent.agent_deregister, service_id)):
-                present.pop(service_id, None)
-                deregistered.append(service_id)
+        held, released = self._hold(draft)
+        maintained = self._other_checks() if any(r.id in present for r in draft.plan.register) else {}
+        new = {r.id: r for r in draft.plan.register}
+        registered = self._write_all((r.id, r.mark, partial(self._register, r, maintained.get(r.id)))
+                                     for r in draft.plan.register)
+        for service_id in registered:
+            present[service_id] = self._as_scripts_allow(new[service_id]).held()
+            self._rivals.wrote(present[service_id])
+        deregistered = self._write_all((key, "", partial(self._agent.agent_deregister, key))
+                                       for key in draft.plan.deregister)
+        for service_id in deregistered:
+            present.pop(service_id, None)
+            self._rivals.removed(service_id)
+            self._maintained.pop(service_id, None)
+        self._beat(draft.registrations, present)
+        draft = replace(draft, faults=(*draft.faults, *self._refused_scripts(draft.plan.register)))
         return Outcome(draft, tuple(registered), tuple(deregistered), self.retries.failures(),
-                       len(owned(present, self._node.id)))
+                       len(owned(present, self._node.id)), held, released)
 
-    def _write(self, service_id: str, mark: str, send: Callable[[], None]) -> bool:
-        """One write, unless it failed a short while ago. Raises CatalogUnavailable only when Consul is away."""
-        if self._stopping() or not self.retries.is_due(service_id, mark):
-            return False
-        try:
-            send()
-        except CatalogError as fault:
-            if isinstance(fault, CatalogUnavailable):
-                # Consul also says 500 to one bad service. If it still answers a read, only this write is in trouble.
-                self._agent.agent_services()
-            self.retries.failed(service_id, mark, str(fault))
-            return False
-        self.retries.succeeded(service_id)
-        return True
+    def _beat(self, registrations: Iterable[Registration], present: Mapping[str, AgentService]) -> None:
+        """Report the checks that are ours to report."""
+        due = dict(self._beats.due(r for r in registrations if r.id in present))
+        update = self._agent.agent_check_update
+        sent = self._write_all((key, beat.status, partial(update, key, beat.status, beat.output))
+                               for key, beat in due.items())
+        for check_id in sent:
+            self._beats.sent(check_id, due[check_id])
+        # Most likely the agent has lost the service: nothing that was read of it is worth anything now.
+        self._stale = self._stale or len(sent) < len(due)
+
+    def _hold(self, draft: Draft) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Put services into maintenance and take them out of ours; which ones."""
+        # Before everything else: the container serves its last requests already.
+        sent = self._write_all((_hold_key(key), reason, partial(self._agent.agent_maintenance, key, reason))
+                               for key, reason in draft.plan.hold)
+        held = [key for key, _ in draft.plan.hold if _hold_key(key) in sent]
+        self._maintained.update({key: reason for key, reason in draft.plan.hold if key in held})
+        if draft.plan.release:
+            # An operator's maintenance may have come before ours, which then changed nothing.
+            self._maintained = self._read_maintained()
+        ours = [key for key in draft.plan.release if is_ours(self._maintained.get(key, ""))]
+        sent = self._write_all((_hold_key(key), "", partial(self._agent.agent_maintenance, key, "")) for key in ours)
+        released = [key for key in ours if _hold_key(key) in sent]
+        for service_id in released:
+            self._maintained.pop(service_id, None)
+        return tuple(held), tuple(released)
 
     def _register(self, registration: Registration, maintained: tuple[str, ...] | None) -> None:
         """Register. A write that replaces the checks would end an operator's maintenance, which is one of them."""
         for check_id in maintained or ():
             self._agent.agent_check_deregister(check_id)
-        self._agent.agent_register(registration.body(), replace_checks=maintained is None)
+        try:
+            self._agent.agent_register(registration.body(), replace_checks=maintained is None)
+        except CatalogError as fault:
+            if not (registration.runs_script and "cripts are disabled" in str(fault)):
+                raise
+            self._scriptless.add(registration.mark)
+            degraded = self._as_scripts_allow(registration)
+            self._agent.agent_register(degraded.body(), replace_checks=maintained is None)
 
-    def _maintained(self) -> dict[str, tuple[str, ...]]:
-        """The services that an operator has put into maintenance, and their other checks."""
+    def _refused_scripts(self, registrations: Iterable[Registration]) -> list[Fault]:
+        return [Fault(r.container_name, "SERVICE_CHECK_…", str(dict(r.check)), NO_SCRIPTS)
+                for r in registrations if r.mark in self._scriptless]
+
+    def _as_scripts_allow(self, registration: Registration) -> Registration:
+        """Without its check, if the agent has refused to run scripts. The next start asks it again."""
+        return without_check(registration) if registration.mark in self._scriptless else registration
+
+    def _other_checks(self) -> dict[str, tuple[str, ...]]:
+        """The services that are in maintenance, and their other checks."""
         found: dict[str, list[str]] = {}
         for check_id, check in self._agent.agent_checks().items():
             found.setdefault(str(check.get("ServiceID") or ""), []).append(check_id)
-        mark = "_service_maintenance:"
-        return {service: tuple(c for c in ids if c != mark + service)
-                for service, ids in found.items() if mark + service in ids}
+        return {service: tuple(c for c in ids if c != MAINTENANCE + service)
+                for service, ids in found.items() if MAINTENANCE + service in ids}
+
+
+def _hold_key(service_id: str) -> str:
+    return f"{service_id} (maintenance)"

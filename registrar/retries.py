@@ -21,12 +21,19 @@ class Retries:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._failures: dict[str, _Failure] = {}
+        self.failed_writes, self.repeated = 0, 0  # since the start
 
     def is_due(self, service_id: str, mark: str) -> bool:
         failure = self._failures.get(service_id)
-        return failure is None or failure.mark != mark or failure.due <= self._clock()
+        if failure is None or failure.mark != mark:
+            return True
+        if failure.due <= self._clock():
+            self.repeated += 1
+            return True
+        return False
 
     def failed(self, service_id: str, mark: str, reason: str) -> None:
+        self.failed_writes += 1
         last = self._failures.get(service_id)
         count = last.count + 1 if last and last.mark == mark else 1
         pause = min(MAX_PAUSE_S, FIRST_PAUSE_S * 2 ** (count - 1))

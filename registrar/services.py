@@ -1,16 +1,18 @@
 """The services of one container: which of its ports go into the catalog, as what, and why the others do not. Pure."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
 from registrar import endpoints, naming
 from registrar.attributes import meta_of
-from registrar.checks import Report, check_of
+from registrar.checks import Report, Target, check_of
 from registrar.container import Container, Port
 from registrar.endpoints import Endpoint, Node, Refused
-from registrar.grammar import is_loopback, read_bool, read_host, split_list, unique
+from registrar.grammar import duration_seconds, is_loopback, read_bool, read_host, split_list, unique
+from registrar.health import CONSUL_STATUS, HEALTHY, STARTING
 from registrar.metadata import Entry, Fault, Keys, read_metadata
-from registrar.registration import Registration, marked
+from registrar.registration import MIRROR_TTL_S, Beat, Check, Registration, Weights, marked
 
 
 class Wishes(Protocol):
@@ -26,6 +28,10 @@ class Wishes(Protocol):
     def tags(self) -> tuple[str, ...]: ...
     @property
     def host_ports(self) -> str: ...
+    @property
+    def network(self) -> str: ...
+    @property
+    def health(self) -> str: ...
     @property
     def only_label(self) -> tuple[str, ...]: ...
 
@@ -62,18 +68,19 @@ def services_of(container: Container, target: Container | None, node: Node, wish
         faults.append(Fault(container.name, entry.spelling, entry.value, rule))
 
     skips, usable = [], []
-    address = _address_from_label(container, wishes, faults)
+    label_address = _address_from_label(container, wishes, faults)
     for port in container.ports:
         keys = metadata.for_port(port.number, port.protocol)
         found = _place(container, port, target, node, wishes, keys, report)
         if isinstance(found, Refused):
             skips.append(Skip(container.name, str(port), found.code, found.reason))
         else:
-            usable.append((port, keys, Endpoint(address or found.address, found.port)))
+            address = _address(keys, report) or label_address
+            usable.append((port, keys, Endpoint(address, found.port) if address else found))
     grouped = len(usable) > 1  # counted after everything that takes a port out
     registrations = tuple(
-        _registration(container, port, keys, endpoint, grouped, node, wishes, report)
-        for port, keys, endpoint in usable
+        registration for port, keys, endpoint in usable
+        for registration in _registrations(container, port, keys, endpoint, grouped, node, wishes, report)
     )
     return Offer(registrations, tuple(skips), unique_faults(faults))
 
@@ -90,6 +97,9 @@ def _ineligible(container: Container, wishes: Wishes) -> Refused | None:
             return Refused("label", f"does not carry the label {wanted}")
     if not container.serving:
         return Refused("not-running", "does not run")
+    if wishes.health == "gate" and container.health and container.health.status != HEALTHY:
+        word = "waiting for health: " if container.health.status == STARTING else ""
+        return Refused("health", f"{word}Docker's health check says {container.health.status}")
     if not container.ports:
         return Refused("no-ports", "exposes and publishes no port")
     return None
@@ -104,7 +114,7 @@ def _place(container: Container, port: Port, target: Container | None, node: Nod
     asked = wishes.host_ports == "all" or port.asked or keys.any_scoped
     asked = asked or (len(container.ports) == 1 and keys.get("name") is not None)
     if wishes.internal:
-        return endpoints.internal(container, port, target, node, asked, keys.value("network"))
+        return endpoints.internal(container, port, target, node, asked, keys.value("network"), wishes.network)
     return endpoints.published(container, port, target, node, asked)
 
 
@@ -131,35 +141,99 @@ def _address_from_label(container: Container, wishes: Wishes, faults: list[Fault
     return address
 
 
-def _registration(container: Container, port: Port, keys: Keys, endpoint: Endpoint, grouped: bool, node: Node,
-                  wishes: Wishes, report: Report) -> Registration:
+def _address(keys: Keys, report: Report) -> str:
+    entry = keys.get("address")
+    if entry is None:
+        return ""
+    try:
+        address = read_host(entry.value)
+        if is_loopback(address):
+            raise ValueError("a loopback address leads nowhere")
+    except ValueError as fault:
+        report(entry, f"{fault}: not used")
+        return ""
+    return address
+
+
+def _registrations(container: Container, port: Port, keys: Keys, endpoint: Endpoint, grouped: bool, node: Node,
+                   wishes: Wishes, report: Report) -> Iterator[Registration]:
+    """One for each name of the port; those after the first have their name at the end of their id."""
     default_id = naming.default_id(node.id, container, port)
+    custom_id = _id(keys, report) or default_id
+    check = check_of(keys, Target(endpoint.address, endpoint.port, container.id, port.number), report)
+    for number, name in enumerate(_names(container, port, keys, grouped, report)):
+        suffix = f":{naming.dns_name(name) or number}" if number else ""
+        yield _registration(container, port, keys, endpoint, node, wishes, report, check, name,
+                            custom_id + suffix, default_id + suffix)
+
+
+def _registration(container: Container, port: Port, keys: Keys, endpoint: Endpoint, node: Node, wishes: Wishes,
+                  report: Report, check: Check, name: str, id: str, default_id: str) -> Registration:
     draft = Registration(
-        id=_id(keys, report) or default_id,
+        id=id,
         default_id=default_id,
-        name=_name(container, port, keys, grouped, report),
+        name=name,
         address=endpoint.address,
         port=endpoint.port,
+        tagged=endpoint.tagged,
         protocol=port.protocol,
         tags=_tags(port, keys, wishes, report),
         meta=meta_of(keys, report),
-        check=check_of(keys, endpoint.address, endpoint.port, report),
+        check=check,
         container_name=container.name,
         created=container.created,
+        exposed=str(port),
+        beats=_beats(container, check, wishes),
+        weights=_weights(keys, report),
+        tag_override=_tag_override(keys, report),
     )
     return marked(draft, node.id, container.id)
 
 
-def _name(container: Container, port: Port, keys: Keys, grouped: bool, report: Report) -> str:
-    name, entry = keys.value("name"), keys.get("name")
-    if entry and not name.isprintable():
+def _beats(container: Container, check: Check, wishes: Wishes) -> tuple[Beat, ...]:
+    """The TTL checks that we report. One that was asked for hears us as long as the container runs."""
+    ttl = dict(check).get("TTL")
+    beats = [Beat("passing", duration_seconds(str(ttl)), output="the container runs")] if ttl else []
+    if wishes.health == "mirror" and container.health:
+        status, said = container.health.status, container.health.output
+        text = f"Docker's health check says {status}" + (f": {said}" if said else "")
+        beats.append(Beat(CONSUL_STATUS[status], MIRROR_TTL_S, mirror=True, output=text))
+    return tuple(beats)
+
+
+def _weights(keys: Keys, report: Report) -> Weights | None:
+    entry = keys.get("weights") or keys.get("weight")
+    if entry is None:
+        return None
+    words = [word.strip() for word in entry.value.split(",")]
+    numbers = [int(word) for word in words if word.isdecimal() and len(word) < 6 and 0 < int(word) < 65536]
+    if len(numbers) == len(words) <= 2:
+        return numbers[0], numbers[-1] if len(numbers) == 2 else 1
+    report(entry, "give 1 to 65535, or two of them for passing and warning, such as 10,1")
+    return None
+
+
+def _tag_override(keys: Keys, report: Report) -> bool:
+    entry = keys.get("enable_tag_override")
+    try:
+        return entry is not None and read_bool(entry.value)
+    except ValueError as fault:
+        assert entry is not None
+        report(entry, f"{fault}: taken for false")
+        return False
+
+
+def _names(container: Container, port: Port, keys: Keys, grouped: bool, report: Report) -> tuple[str, ...]:
+    entry = keys.get("name")
+    names = split_list(entry.value) if entry else ()
+    if entry and not all(name.isprintable() for name in names):
         report(entry, "give printable characters: the default name is used")
-        name = ""
-    elif entry and naming.dns_name(name) != name:
+        names = ()
+    elif entry and any(naming.dns_name(name) != name for name in names):
         report(entry, "such a name cannot be looked up through DNS: registered under it all the same")
     # A port's own NAME, even an empty one, says that no suffix is wanted.
     suffix = f"-{port.number}" if grouped and not keys.scoped("name") else ""
-    return (name or naming.default_name(container)) + suffix
+    return tuple(name + suffix for name in names or (naming.default_name(container),))
 
 
 def _id(keys: Keys, report: Report) -> str:

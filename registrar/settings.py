@@ -1,25 +1,29 @@
 """The settings of one run of registrar: a value built from command line and environment. Pure."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import urlsplit
 
 from catalog.address import parse_endpoints
 from catalog.errors import InvalidAddress
 from registrar.options import OPTIONS, UsageError, read_options
 
-SCHEMES = ("consul",)
+SCHEMES = ("consul", "consul-catalog", "consulkv")
 DEFAULT_CONSUL = "127.0.0.1:8500"
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """One field for each row of `options.OPTIONS`, and where Consul is."""
+    """One field for each row of `options.OPTIONS`, where Consul is, and what to do if not to run (`command`)."""
 
     consul: str
+    scheme: str
+    prefix: str
     ip: str
     ip6: str
     internal: bool
+    network: str
     explicit: bool
     use_ip_from_label: str
     tags: tuple[str, ...]
@@ -28,6 +32,8 @@ class Settings:
     deregister: str
     deregister_on_exit: bool
     node_id: str
+    remove_after: float
+    adopt_host: tuple[str, ...]
     reconcile_interval: float
     resync: int
     cleanup: bool
@@ -41,6 +47,9 @@ class Settings:
     once: bool
     dry_run: bool
     notes: tuple[str, ...] = ()
+    command: str = ""
+    words: tuple[str, ...] = ()
+    extras: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def interval(self) -> float:
@@ -52,7 +61,15 @@ def read_settings(arguments: Sequence[str], environ: Mapping[str, str]) -> Setti
     """Raises UsageError that names the option, the fault and what would be right."""
     given = read_options(arguments, environ)
     notes = tuple(f"-{o.name} {o.note}" for o in OPTIONS if o.note and o.field in given.fields)
-    settings = Settings(consul=_consul(given.registry, environ), notes=notes, **given.values)
+    consul, prefix = _consul(given.registry, environ)
+    scheme = given.registry.partition("://")[0]
+    values = dict(given.values)
+    if scheme == "consulkv":
+        notes += ("consulkv:// stores address and port only: no tags, no metadata, no checks",)
+        # There is no maintenance in the store.
+        values["drain"] = values["drain"].replace("maintenance", "deregister")
+    settings = Settings(consul=consul, scheme=scheme, prefix=prefix, notes=notes, command=given.command,
+                        words=given.words, extras=given.extras, **values)
     if bool(settings.ttl) != bool(settings.ttl_refresh):
         raise UsageError("-ttl and -ttl-refresh: give both or none")
     if settings.ttl and settings.ttl <= settings.ttl_refresh:
@@ -60,13 +77,20 @@ def read_settings(arguments: Sequence[str], environ: Mapping[str, str]) -> Setti
     return settings
 
 
-def _consul(registry: str, environ: Mapping[str, str]) -> str:
+def _consul(registry: str, environ: Mapping[str, str]) -> tuple[str, str]:
+    """Where Consul is, and the prefix of its keys."""
     scheme, sign, host = registry.partition("://")
-    wanted = "give consul://HOST:PORT, or consul:// for CONSUL_HTTP_ADDR"
+    wanted = ("give consul://HOST:PORT, consul-catalog://HOST:PORT or consulkv://HOST:PORT/PREFIX; consul:// alone is "
+              "CONSUL_HTTP_ADDR")
     if not sign:
         raise UsageError(f"the registry address {_shown(registry)!r} has no scheme: {wanted}")
     if scheme not in SCHEMES:
         raise UsageError(f"the registry address has the scheme {scheme!r}, which is not supported: {wanted}")
+    prefix = ""
+    if scheme == "consulkv":
+        host, _, prefix = host.partition("/")
+        if not prefix.strip("/"):
+            raise UsageError(f"the registry address names no prefix for the keys: {wanted}")
     host = host.strip("/") or environ.get("CONSUL_HTTP_ADDR", "") or DEFAULT_CONSUL
     if "," in host:
         raise UsageError(f"the registry address names several agents; services belong to one: {wanted}")
@@ -74,7 +98,7 @@ def _consul(registry: str, environ: Mapping[str, str]) -> str:
         parse_endpoints(host)
     except InvalidAddress as fault:
         raise UsageError(f"the registry address: {fault}") from None
-    return host
+    return host, prefix.strip("/")
 
 
 def _shown(registry: str) -> str:

@@ -1,4 +1,4 @@
-"""/health, /ready and /metrics over HTTP, in threads of their own."""
+"""/health, /ready, /metrics and /containers over HTTP, in threads of their own."""
 
 import json
 import socket
@@ -11,6 +11,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 
 from registrar.grammar import is_ipv6
 
+PATHS = ["/containers", "/health", "/metrics", "/ready"]
 Answer = tuple[int, str, bytes]
 
 
@@ -20,8 +21,8 @@ class StatusServer(ThreadingHTTPServer):
     daemon_threads = True
 
     def __init__(self, address: tuple[str, int], alive: Callable[[], bool], unready: Callable[[], Mapping[str, str]],
-                 registry: CollectorRegistry) -> None:
-        self._alive, self._unready, self._registry = alive, unready, registry
+                 registry: CollectorRegistry, containers: Callable[[], str | None]) -> None:
+        self._alive, self._unready, self._registry, self._containers = alive, unready, registry, containers
         self.address_family = socket.AF_INET6 if is_ipv6(address[0]) else socket.AF_INET
         super().__init__(address, _Handler)
 
@@ -38,7 +39,11 @@ class StatusServer(ThreadingHTTPServer):
             reasons = dict(self._unready())
             body = {"status": "not ready" if reasons else "ready", "reasons": reasons}
             return (503 if reasons else 200), "application/json", _json(body)
-        return 404, "application/json", _json({"status": "not found", "paths": ["/health", "/metrics", "/ready"]})
+        if path == "/containers":
+            text = self._containers()
+            body = {"status": "not ready", "reasons": dict(self._unready())}
+            return (503, "application/json", _json(body)) if text is None else (200, "application/json", text.encode())
+        return 404, "application/json", _json({"status": "not found", "paths": PATHS})
 
 
 class _Handler(BaseHTTPRequestHandler):

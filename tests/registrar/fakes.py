@@ -2,6 +2,7 @@
 
 from catalog.errors import CatalogDenied, CatalogUnavailable
 from catalog.model import AgentService
+from registrar.drains import End, Signal
 from registrar.outside import EngineUnavailable, Unreadable
 from registrar.reconcile import Reconciler
 from tests.registrar.documents import WILD, container, settings
@@ -40,8 +41,8 @@ class FakeAgent:
     """Services and checks by id, and every write in order. `refuse` maps service ids to the fault of their writes."""
 
     def __init__(self):
-        self.services, self.checks, self.writes, self.refuse = {}, {}, [], {}
-        self.away, self.denied = False, False
+        self.services, self.checks, self.writes, self.refuse, self.notes = {}, {}, [], {}, {}
+        self.away, self.denied, self.no_scripts, self.beats = False, False, False, []
 
     def agent_self(self):
         if self.denied:
@@ -59,14 +60,18 @@ class FakeAgent:
         return self.services.get(service_id)
 
     def agent_checks(self):
-        return {key: {"ServiceID": service} for key, service in self.checks.items()}
+        return {key: {"ServiceID": service, "Notes": self.notes.get(key, "")} for key, service in self.checks.items()}
 
     def agent_register(self, body, replace_checks=True):
         self._write("register", body["ID"])
+        if self.no_scripts and "Args" in body.get("Check", {}):
+            raise CatalogUnavailable("500 Scripts are disabled on this agent")
         if replace_checks:
             self.checks = {c: s for c, s in self.checks.items() if s != body["ID"]}
         if "Check" in body:
             self.checks[f"service:{body['ID']}"] = body["ID"]
+        for check in body.get("Checks", ()):
+            self.checks[check["CheckID"]] = body["ID"]
         self.services[body["ID"]] = AgentService(body["ID"], body["Name"], body["Address"], body["Port"],
                                                  tuple(body["Tags"]), tuple(sorted(body["Meta"].items())))
 
@@ -74,9 +79,28 @@ class FakeAgent:
         self._write("deregister", service_id)
         self.services.pop(service_id, None)
         self.checks = {c: s for c, s in self.checks.items() if s != service_id}
+        self.notes.pop(f"_service_maintenance:{service_id}", None)
 
     def agent_check_deregister(self, check_id):
         self.checks.pop(check_id, None)
+        self.notes.pop(check_id, None)
+
+    def agent_check_update(self, check_id, status, output):
+        if self.away:
+            raise CatalogUnavailable("away")
+        if check_id not in self.checks:
+            raise CatalogUnavailable("500 does not have associated TTL")
+        self.beats.append((check_id, status))
+
+    def agent_maintenance(self, service_id, reason):
+        self._write("hold" if reason else "release", service_id)
+        check = f"_service_maintenance:{service_id}"
+        if reason:
+            self.checks.setdefault(check, service_id)
+            self.notes.setdefault(check, reason)
+        else:
+            self.checks.pop(check, None)
+            self.notes.pop(check, None)
 
     def _write(self, operation, service_id):
         if self.away:
@@ -99,7 +123,7 @@ class World:
     def restart(self):
         """The same world, a new registrar that remembers nothing."""
         self.reconciler = Reconciler(settings(*self.flags), self.engine, self.agent, lambda: self.address,
-                                     clock=lambda: self.now, sleep=self._sleep)
+                                     clock=lambda: self.now, sleep=self._sleep, wall=lambda: self.now)
 
     def _sleep(self, seconds):
         self.slept.append(seconds)
@@ -107,6 +131,16 @@ class World:
 
     def full(self):
         return self.reconciler.full_pass()
+
+    def kill(self, name, number=15, at=None):
+        """A container is sent a signal, now if it is not said when."""
+        self.reconciler.note([Signal(name, number, self.now if at is None else at)])
+        return self.hint(name)
+
+    def end(self, name, exit_code=0, at=None):
+        """The engine tells that a container has ended."""
+        self.reconciler.note([End(name, exit_code, self.now if at is None else at)])
+        return self.hint()
 
     def hint(self, *names, rewired=()):
         return self.reconciler.hint_pass(frozenset(names), frozenset(rewired))

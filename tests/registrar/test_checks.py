@@ -2,7 +2,7 @@
 
 import pytest
 
-from registrar.checks import check_of
+from registrar.checks import Target, check_of
 from registrar.metadata import read_metadata
 
 # title: (keys without SERVICE_, the definition, the keys that are reported)
@@ -35,9 +35,34 @@ CASES = {
         {"HTTP": "http://10.0.0.5:80/", "Interval": "10s"},
         ["SERVICE_CHECK_INITIAL_STATUS", "SERVICE_CHECK_HTTP_METHOD"]),
     "a path with blanks": ({"CHECK_HTTP": "/a b"}, {}, ["SERVICE_CHECK_HTTP"]),
-    "kinds that are not run are said to be": (
-        {"CHECK_SCRIPT": "curl", "CHECK_CMD": "x", "CHECK_GRPC": "1"}, {},
-        ["SERVICE_CHECK_CMD", "SERVICE_CHECK_SCRIPT", "SERVICE_CHECK_GRPC"]),
+    "a script goes through a shell, with address and port put in": (
+        {"CHECK_SCRIPT": "curl $SERVICE_IP:$SERVICE_PORT/x | grep ok", "CHECK_TIMEOUT": "2s"},
+        {"Args": ("/bin/sh", "-c", "curl 10.0.0.5:80/x | grep ok"), "Interval": "10s", "Timeout": "2s"}, []),
+    "cmd is for Registrator's helper": (
+        {"CHECK_CMD": "/check.sh -v"},
+        {"Args": ("/bin/sh", "-c", "check-cmd cccccccccccc 8080 /check.sh -v"), "Interval": "10s"}, []),
+    "grpc": ({"CHECK_GRPC": "yes"}, {"GRPC": "10.0.0.5:80", "Interval": "10s"}, []),
+    "grpc, no": ({"CHECK_GRPC": "no"}, {}, []),
+    "grpc over TLS": (
+        {"CHECK_GRPC": "1", "CHECK_GRPC_USE_TLS": "true", "CHECK_TLS_SKIP_VERIFY": "1"},
+        {"GRPC": "10.0.0.5:80", "GRPCUseTLS": True, "TLSSkipVerify": True, "Interval": "10s"}, []),
+    "grpc without TLS verifies nothing": (
+        {"CHECK_GRPC": "1", "CHECK_GRPC_USE_TLS": "no", "CHECK_TLS_SKIP_VERIFY": "1"},
+        {"GRPC": "10.0.0.5:80", "Interval": "10s"}, []),
+    "https with a certificate of its own and headers": (
+        {"CHECK_HTTPS": "/", "CHECK_TLS_SKIP_VERIFY": "yes", "CHECK_HEADER": r"Host: a.example, X-A: 1\, 2, X-A: 3"},
+        {"HTTP": "https://10.0.0.5:80/", "TLSSkipVerify": True, "Interval": "10s",
+         "Header": (("Host", ("a.example",)), ("X-A", ("1, 2", "3")))}, []),
+    "headers that are none": (
+        {"CHECK_HTTP": "/", "CHECK_HEADER": "no colon, A: 1, B:"},
+        {"HTTP": "http://10.0.0.5:80/", "Header": (("A", ("1",)),), "Interval": "10s"}, ["SERVICE_CHECK_HEADER"] * 2),
+    "a switch that is neither yes nor no is a yes, as in Registrator, and reported": (
+        {"CHECK_GRPC": "1", "CHECK_GRPC_USE_TLS": "please"},
+        {"GRPC": "10.0.0.5:80", "GRPCUseTLS": True, "Interval": "10s"}, ["SERVICE_CHECK_GRPC_USE_TLS"]),
+    "Registrator's order": (
+        {"CHECK_GRPC": "1", "CHECK_TCP": "1", "CHECK_TTL": "9s", "CHECK_SCRIPT": "x"},
+        {"Args": ("/bin/sh", "-c", "x"), "Interval": "10s"},
+        ["SERVICE_CHECK_TTL", "SERVICE_CHECK_TCP", "SERVICE_CHECK_GRPC"]),
 }
 
 
@@ -45,11 +70,11 @@ CASES = {
 def test_check(env, expected, reported):
     faults = []
     keys = read_metadata([(f"SERVICE_{k}", v) for k, v in env.items()], []).for_port(80, "tcp")
-    check = check_of(keys, "10.0.0.5", 80, lambda entry, rule: faults.append(entry.spelling))
+    check = check_of(keys, Target("10.0.0.5", 80, "c" * 64, 8080), lambda entry, rule: faults.append(entry.spelling))
     assert dict(check) == expected
     assert sorted(faults) == sorted(reported)
 
 
 def test_an_ipv6_address_is_bracketed():
     keys = read_metadata([("SERVICE_CHECK_TCP", "1")], []).for_port(80, "tcp")
-    assert dict(check_of(keys, "fd00::5", 80, lambda *_: None))["TCP"] == "[fd00::5]:80"
+    assert dict(check_of(keys, Target("fd00::5", 80), lambda *_: None))["TCP"] == "[fd00::5]:80"

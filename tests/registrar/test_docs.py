@@ -1,21 +1,33 @@
-"""docs/registrar.md names every option and every key that means something."""
+"""docs/registrar.md says what the program is: its tables are written from the program's own rows."""
 
 from pathlib import Path
 
 import pytest
 
-from registrar.attributes import RESERVED
-from registrar.checks import KINDS
-from registrar.options import OPTIONS
+from registrar import reference
 
-TEXT = (Path(__file__).resolve().parents[2] / "docs" / "registrar.md").read_text()
-
-
-@pytest.mark.parametrize("option", OPTIONS, ids=lambda o: o.name)
-def test_every_option_is_described(option):
-    assert f"`-{option.name}`" in TEXT or f"`--{option.name}`" in TEXT
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "registrar.md"
+TEXT = DOCUMENT.read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("key", [*(k.upper() for k in sorted(RESERVED)), *(f"CHECK_{k.upper()}" for k in KINDS)])
-def test_every_key_is_described(key):
-    assert f"`{key}`" in TEXT
+def test_the_tables_are_current():
+    assert reference.filled(TEXT) == TEXT, "run: python -m registrar.reference docs/registrar.md"
+
+
+def test_a_row_that_was_changed_by_hand_is_written_anew():
+    assert reference.filled(TEXT.replace("| `NAME` |", "| `NAMES` |")) == TEXT
+    with pytest.raises(ValueError, match="no marker for 'keys'"):
+        reference.filled(TEXT.replace("<!-- keys:", "<!-- else:"))
+
+
+def test_every_option_key_event_and_metric_is_there():
+    for part in reference.PARTS.values():
+        for row in part().splitlines()[2:]:
+            assert f"\n{row}\n" in TEXT
+
+
+def test_writing_it_anew_changes_nothing(tmp_path):
+    copy = tmp_path / "registrar.md"
+    copy.write_text(TEXT, encoding="utf-8")
+    assert reference.main([str(copy)]) == 0 and copy.read_text(encoding="utf-8") == TEXT
+    assert reference.main([]) == 2

@@ -1,7 +1,10 @@
 """Reference (d): addresses and ports, row by row, on documents in the shape that the engine gives."""
 
+from dataclasses import replace
+
 import pytest
 
+from registrar.container import Network
 from registrar.endpoints import Node
 from registrar.services import services_of
 from tests.registrar.documents import NODE, WILD, container, settings
@@ -126,3 +129,49 @@ def test_a_container_in_anothers_network(target, flags, expected):
 def test_a_container_in_the_network_of_one_that_is_gone():
     offer = services_of(container(**JOINED), None, NODE, settings())
     assert not offer.registrations and offer.skips[0].code == "not-running"
+
+
+BOTH_FAMILIES = {
+    "each family with its own port": (
+        DUAL, {"8080/tcp": [(WILD, 32786), ("::", 32785)]}, "10.0.0.5", 32786,
+        {"lan_ipv4": {"Address": "10.0.0.5", "Port": 32786}, "lan_ipv6": {"Address": "fd00::5", "Port": 32785}}),
+    "one family only on the node": (NODE, {"8080/tcp": [(WILD, 1), ("::", 2)]}, "10.0.0.5", 1, None),
+    "one family only in the binding": (DUAL, {"8080/tcp": [("::", 2)]}, "fd00::5", 2, None),
+    "bound to one address: the other family's wildcard is not meant": (
+        DUAL, {"8080/tcp": [("10.9.9.9", 1), ("::", 2)]}, "10.9.9.9", 1, None),
+    "bound to one address in each": (
+        DUAL, {"8080/tcp": [("10.9.9.9", 1), ("fd00::9", 2)]}, "10.9.9.9", 1,
+        {"lan_ipv4": {"Address": "10.9.9.9", "Port": 1}, "lan_ipv6": {"Address": "fd00::9", "Port": 2}}),
+    "a node that has IPv6 only": (Node("n1", "", "fd00::5"), {"8080/tcp": [(WILD, 1), ("::", 2)]}, "fd00::5", 2, None),
+}
+
+
+@pytest.mark.parametrize(("node", "ports", "address", "port", "tagged"), BOTH_FAMILIES.values(), ids=BOTH_FAMILIES)
+def test_both_families(node, ports, address, port, tagged):
+    one = services_of(container(ports=ports), None, node, settings()).registrations[0]
+    assert (one.address, one.port, one.body().get("TaggedAddresses")) == (address, port, tagged)
+
+
+def test_a_container_with_both_families_on_its_network_in_internal_mode():
+    made = replace(container(exposed=["80/tcp"]), networks=(Network("net", "172.18.0.2", "fd01::2"),))
+    one = services_of(made, None, DUAL, settings("-internal")).registrations[0]
+    assert one.address == "172.18.0.2" and one.body()["TaggedAddresses"]["lan_ipv6"] == {
+        "Address": "fd01::2", "Port": 80}
+
+
+TWO_NETWORKS = {"front": "172.18.0.2", "back_1": "172.19.0.2", "ingress": "10.0.0.4"}
+
+
+@pytest.mark.parametrize(("flags", "env", "address"), [
+    (("--network", "front"), {}, "172.18.0.2"),
+    (("--network", "back_.*"), {}, "172.19.0.2"),
+    (("--network", "back_.*"), {"SERVICE_NETWORK": "front"}, "172.18.0.2"),
+    (("--network", "none"), {}, None),
+    (("--network", "ingress"), {}, None),
+    ((), {}, None),
+])
+def test_the_network_of_internal_mode(flags, env, address):
+    made = container(exposed=["80/tcp"], networks=TWO_NETWORKS, env=env)
+    found = services_of(made, None, DUAL, settings("-internal", *flags))
+    assert [r.address for r in found.registrations] == ([address] if address else [])
+    assert address or [s.code for s in found.skips] == ["networks"]

@@ -6,7 +6,9 @@ from hypothesis import strategies as st
 
 from registrar.metadata import read_metadata
 
-LEVELS = ["SERVICE_NAME env", "SERVICE_NAME label", "SERVICE_53_NAME env", "SERVICE_53_NAME label",
+LEVELS = ["SERVICE_NAME env", "SERVICE_NAME label", "SERVICE_1-100_NAME env", "SERVICE_1-100_NAME label",
+          "SERVICE_50-60_NAME env", "SERVICE_50-60_NAME label", "SERVICE_50-60_UDP_NAME env",
+          "SERVICE_50-60_UDP_NAME label", "SERVICE_53_NAME env", "SERVICE_53_NAME label",
           "SERVICE_53_UDP_NAME env", "SERVICE_53_UDP_NAME label"]
 
 
@@ -19,6 +21,9 @@ def test_a_port_beats_generic_and_a_label_beats_a_variable_on_the_same_level(hig
 
 
 KEYS = {
+    "a key for a range that it does not lie in does not count": ([("SERVICE_54-60_NAME", "x")], "name", ""),
+    "a range has its ends in it": ([("SERVICE_50-53_NAME", "x")], "name", "x"),
+    "a range from high to low is empty": ([("SERVICE_60-50_NAME", "x")], "name", ""),
     "a key for another port does not count": ([("SERVICE_81_NAME", "x")], "name", ""),
     "a protocol's key does not count for the other one": ([("SERVICE_53_TCP_NAME", "x")], "name", ""),
     "the key is folded to lower case": ([("SERVICE_53_Name", "x")], "name", "x"),
@@ -61,4 +66,4 @@ def test_any_metadata_is_read_and_the_order_of_labels_does_not_matter(env, label
     assert one == other
     for entry in one.for_port(80, "tcp").entries.values():
         assert entry.spelling.startswith("SERVICE_") and entry.key == entry.key.lower()
-        assert entry.port in (0, 80)
+        assert not entry.low or entry.low <= 80 <= entry.high

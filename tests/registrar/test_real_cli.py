@@ -1,5 +1,6 @@
 """The command itself: exit statuses, --once, --dry-run, the status page."""
 
+import json
 import os
 import secrets
 import subprocess
@@ -80,12 +81,45 @@ def test_the_status_page(consul, engine):
         assert process.get("/health").json() == {"status": "ok"}
         assert process.get("/ready").json() == {"status": "ready", "reasons": {}}
         text = process.get("/metrics").body
-        for name in ("registrar_passes_total", "registrar_wanted_services", "registrar_last_contact_timestamp_seconds"):
+        for name in ("registrar_events_total", "registrar_pass_seconds_sum", "registrar_owned_services",
+                     "registrar_failing_services", "registrar_retries_total", "registrar_passes_total",
+                     "registrar_wanted_services", "registrar_last_contact_timestamp_seconds"):
             assert name in text
         assert process.get("/nothing").status == 404
         taken = RegistrarProcess(consul.address, "n2", "10.0.0.5", *flags, "--http", process.http)
         with taken:
             assert taken.wait(10) == 1 and process.http in taken.output()
+
+
+def test_a_plan_says_what_and_why_as_a_table_and_as_json_and_the_status_page_says_the_same(consul, go_demo_image):
+    label = {"portbook.test": secrets.token_hex(6)}
+    only = "=".join(*label.items())
+    words = ("--node-id", "n1", "-ip", "10.0.0.5", "--only-label", only, f"consul://{consul.address}")
+    stale = {"registrar-owner": "n1", "registrar-container": "f" * 64}
+    consul.register("old", "10.0.0.5", 1, id="n1:old:1", meta=stale)
+    with Container(labels=label, env={"SERVICE_NAME": "web", "SERVICE_9999_IGNORE": "yes"}, exposed=["9999"]) as web, \
+            Container(labels=label, ports={8080: ("127.0.0.1", None)}) as inner:
+        status, out, _ = registrar("plan", *words)
+        lines = {tuple(line.split()[:3]): line for line in out.splitlines()}
+        assert status == 0 and set(consul.services()) == {"old"}
+        assert f"10.0.0.5:{web.port()}" in lines[web.name, "8080/tcp", "register"]
+        assert "SERVICE_9999_IGNORE is set" in lines[web.name, "9999/tcp", "skipped"]
+        assert "published on loopback only" in lines[inner.name, "8080/tcp", "skipped"]
+        assert "n1:old:1" in lines["-", "-", "remove"]
+        plan = json.loads(registrar("plan", "--json", *words)[1])
+        assert plan["register"] == [f"n1:{web.name}:8080"] and plan["remove"] == ["n1:old:1"]
+        flags = ("--only-label", only)
+        with RegistrarProcess(consul.address, "n1", "10.0.0.5", *flags, http=True).wait_ready() as process:
+            found = process.get("/containers").json()
+            ports = {(c["name"], p["port"]): p for c in found["containers"] for p in c["ports"]}
+            assert ports[web.name, "8080/tcp"]["state"] == "registered"
+            assert ports[web.name, "8080/tcp"]["address"] == f"10.0.0.5:{web.port()}"
+            assert ports[web.name, "9999/tcp"] | {"reason": ""} == {
+                "port": "9999/tcp", "state": "skipped", "code": "ignored", "reason": ""}
+            assert ports[inner.name, "8080/tcp"]["code"] == "loopback"
+            assert found["register"] == found["remove"] == []
+            text = process.get("/metrics").body
+            assert 'registrar_skipped{reason="loopback"} 1.0' in text and "registrar_wanted_services 1.0" in text
 
 
 def test_an_interrupt_ends_it_too(consul, engine):

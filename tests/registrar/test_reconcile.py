@@ -1,9 +1,12 @@
 """Passes against an engine and an agent that fail in every way they can."""
 
+from dataclasses import replace
+
 import pytest
 
 from catalog.errors import CatalogDenied, CatalogRejected, CatalogUnavailable
 from catalog.model import AgentService
+from registrar.drains import End
 from registrar.outside import EngineUnavailable
 from tests.registrar.fakes import World
 
@@ -30,6 +33,42 @@ def test_a_hint_looks_at_that_container_only(world):
     world.engine.inspected.clear()
     assert world.hint("b").registered == ("n1:b:8080",)
     assert world.engine.inspected == ["b"]
+
+
+def test_an_end_that_the_engine_tells_is_believed_at_once_and_made_sure_of_a_second_later(world):
+    world.engine.run("a")
+    world.full()
+    world.engine.inspected.clear()
+    assert world.end("a").deregistered == ("n1:a:8080",) and world.engine.inspected == []
+    assert world.reconciler.due_in() == 1
+    world.now += 1
+    assert world.hint().registered == ("n1:a:8080",)  # it was wrong: the container runs
+    assert world.reconciler.due_in() is None
+
+
+def test_the_end_of_the_run_before_does_not_count(world):
+    world.engine.run("a", state={"StartedAt": "1970-01-01T00:00:50Z"})
+    world.full()
+    assert not world.end("a", at=49).deregistered and world.ids == ["n1:a:8080"]
+
+
+def test_an_end_and_a_new_start_at_once_is_the_new_run(world):
+    world.engine.run("a", port=1)
+    world.full()
+    world.engine.run("a", port=2, state={"StartedAt": "1970-01-01T00:00:50Z"})
+    world.reconciler.note([End("a", 0, 40)])
+    assert world.hint("a").registered == ("n1:a:8080",)
+    assert world.agent.services["n1:a:8080"].port == 2 and len(world.agent.writes) == 2
+
+
+def test_on_success_knows_the_exit_code_from_the_event():
+    world = World("-deregister", "on-success")
+    world.engine.run("a")
+    world.full()
+    assert not world.end("a", 3).deregistered
+    world.restart()
+    world.full()
+    assert world.end("a", 0).deregistered
 
 
 def test_a_restart_with_another_port_is_one_write(world):
@@ -181,6 +220,17 @@ def test_a_500_for_one_service_is_that_services_trouble(world):
     assert world.full().registered == ("n1:b:8080",)
 
 
+def test_an_agent_that_runs_no_scripts_gets_the_service_without_the_check_and_it_is_reported(world):
+    world.engine.run("a", env={"SERVICE_CHECK_SCRIPT": "true"})
+    world.agent.no_scripts = True
+    assert world.full().registered == ("n1:a:8080",)
+    outcome = world.full()
+    assert not outcome.registered and "runs scripts" in outcome.draft.faults[0].rule
+    world.agent.no_scripts = False
+    world.restart()
+    assert world.full().registered == ("n1:a:8080",) and "service:n1:a:8080" in world.agent.checks
+
+
 def test_a_consul_that_goes_away_ends_the_pass_and_no_service_is_blamed(world):
     world.engine.run("a")
     world.full()
@@ -242,6 +292,73 @@ def test_an_operators_maintenance_outlives_a_change(world, check):
     world.hint("a")
     assert world.agent.services["n1:a:8080"].port == 2
     assert list(world.agent.checks) == ["_service_maintenance:n1:a:8080"]
+
+
+# --- another registrar with the same node id --------------------------------------------------------------------------
+
+def theirs(container, id=None, port=80):
+    id = id or f"n1:{container}:80"
+    meta = (("registrar-container", container), ("registrar-hash", container), ("registrar-owner", "n1"))
+    return AgentService(id, "theirs", "10.0.0.9", port, (), meta)
+
+
+def test_an_entry_that_is_back_after_it_was_removed_is_left_alone_and_reported(world):
+    world.agent.services["n1:x:80"] = theirs("x")
+    assert world.full().deregistered == ("n1:x:80",)
+    world.agent.services["n1:x:80"] = theirs("x")
+    for _ in range(3):
+        outcome = world.full()
+        assert not outcome.deregistered and "n1:x:80" in outcome.draft.rivals[0]
+    del world.agent.services["n1:x:80"]
+    assert not world.full().draft.rivals
+
+
+def test_an_id_that_two_overwrite_in_turn_is_left_to_the_other_one(world):
+    world.engine.run("a")
+    world.full()
+    for turn in (1, 2):
+        world.agent.services["n1:a:8080"] = theirs("x", "n1:a:8080", turn)
+        world.full()
+    assert world.agent.services["n1:a:8080"] == theirs("x", "n1:a:8080", 2)
+    assert "n1:a:8080" in world.full().draft.rivals[0]
+
+
+def test_a_correction_of_an_edit_by_hand_is_no_rivalry(world):
+    world.engine.run("a")
+    world.full()
+    for _ in range(4):
+        entry = world.agent.services["n1:a:8080"]
+        world.agent.services["n1:a:8080"] = replace(entry, port=1)
+        assert world.full().registered == ("n1:a:8080",)
+
+
+def test_stopping_and_starting_a_container_is_no_rivalry(world):
+    for _ in range(4):
+        world.engine.run("a")
+        world.full()
+        world.engine.run("a", **STOPPED)
+        world.full()
+    assert not world.full().draft.rivals
+
+
+# --- what Registrator left behind ------------------------------------------------------------------------------------
+
+def test_leftovers_of_a_named_host_are_taken_over_and_nobody_elses():
+    world = World("--adopt-host", "bfdfeaf59e92", "-ip", "10.0.0.5")
+    world.engine.run("a", port=1)
+    world.engine.run("b", port=2, env={"SERVICE_ID": "mine", "SERVICE_NAME": "b"})
+    world.engine.run("c", port=3, env={"SERVICE_ID": "taken", "SERVICE_NAME": "c"})
+    kept = {"other:a:8080": "10.0.0.5", "bfdfeaf59e92:not-a-port": "10.0.0.5", "taken": "10.9.9.9"}
+    for id, address in {**kept, "bfdfeaf59e92:web:8080": "10.0.0.5", "bfdfeaf59e92:gone:53:udp": "10.0.0.5"}.items():
+        world.agent.services[id] = AgentService(id, "x", address, 1, (), ())
+    world.agent.services["mine"] = AgentService("mine", "b", "10.0.0.5", 2, (), ())
+    marked = AgentService("bfdfeaf59e92:z:1", "x", "10.0.0.5", 1, (), (("registrar-owner", "n2"),))
+    world.agent.services[marked.id] = marked
+    world.full()
+    assert world.ids == sorted([*kept, marked.id, "n1:a:8080", "mine", "n1:c:8080"])
+    assert world.agent.services["mine"].meta_value("registrar-owner") == "n1"
+    assert world.agent.writes.index(("register", "n1:a:8080")) < world.agent.writes.index(
+        ("deregister", "bfdfeaf59e92:web:8080"))
 
 
 # --- -deregister on-success ------------------------------------------------------------------------------------------

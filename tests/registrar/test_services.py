@@ -1,9 +1,13 @@
 """The services of a container: names, ids, tags, attributes, and what takes a port out."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from registrar.grammar import is_loopback
+from registrar.plan import plan
 from registrar.services import services_of
 from tests.registrar.documents import NODE, WILD, container, settings
 
@@ -33,6 +37,11 @@ NAMES = {
         TWO, {"SERVICE_9090_NAME": "x"}, ("-explicit",), [("9090", "x")]),
     "explicit mode: a generic name is for all": (WEB, {"SERVICE_NAME": "x"}, ("-explicit",), [("8080", "x")]),
     "explicit mode: an empty name is none": (WEB, {"SERVICE_NAME": " "}, ("-explicit",), []),
+    "several names for one port: one id each": (
+        WEB, {"SERVICE_NAME": "web, api"}, (), [("8080", "web"), ("8080:api", "api")]),
+    "a range's name has the suffix, since it is not one port's": (
+        TWO, {"SERVICE_8000-9100_NAME": "w"}, (), [("8080", "w-8080"), ("9090", "w-9090")]),
+    "a range may be ignored": (TWO, {"SERVICE_9000-9999_IGNORE": "true"}, (), [("8080", "go-demo")]),
     "ignored altogether": (TWO, {"SERVICE_IGNORE": "1"}, (), []),
     "IGNORE=false means false": (WEB, {"SERVICE_IGNORE": "false"}, (), [("8080", "go-demo")]),
     "IGNORE=0 means false": (WEB, {"SERVICE_IGNORE": "0"}, (), [("8080", "go-demo")]),
@@ -47,6 +56,41 @@ NAMES = {
 def test_names(ports, env, flags, expected):
     found = offer(ports, flags, env=env).registrations
     assert [(r.id.removeprefix("n1:web_1:"), r.name) for r in found] == expected
+
+
+def body(**env):
+    return offer(env={f"SERVICE_{k}": v for k, v in env.items()}).registrations[0].body()
+
+
+@pytest.mark.parametrize(("env", "weights"), [
+    ({}, None), ({"WEIGHT": "10"}, {"Passing": 10, "Warning": 1}),
+    ({"WEIGHTS": "10, 3"}, {"Passing": 10, "Warning": 3}),
+    ({"WEIGHT": "0"}, None), ({"WEIGHTS": "1,2,3"}, None), ({"WEIGHT": "x"}, None), ({"WEIGHT": "²"}, None),
+    ({"WEIGHT": "70000"}, None)])
+def test_weights(env, weights):
+    assert body(**env).get("Weights") == weights
+
+
+@pytest.mark.parametrize(("text", "address"), [
+    ("10.1.1.1", "10.1.1.1"), ("[fd00::1]", "fd00::1"), ("web.example.org", "web.example.org"),
+    ("127.0.0.1", "10.0.0.5"), ("0.0.0.0", "10.0.0.5"), ("999.1.1.1", "10.0.0.5")])
+def test_an_address_given_by_hand(text, address):
+    assert body(ADDRESS=text, CHECK_TCP="1")["Address"] == address
+    assert address in body(ADDRESS=text, CHECK_TCP="1")["Check"]["TCP"]
+
+
+def test_headers_and_arguments_have_the_shape_that_consul_takes():
+    assert body(CHECK_HTTP="/", CHECK_HEADER="A: 1")["Check"]["Header"] == {"A": ("1",)}
+
+
+def test_tags_that_others_may_change_are_not_compared_and_not_overwritten():
+    env = {"SERVICE_TAGS": "a", "SERVICE_ENABLE_TAG_OVERRIDE": "true"}
+    one = offer(env=env).registrations[0]
+    edited = replace(one.held(), tags=("b",))
+    assert one.body()["EnableTagOverride"] is True and one.stands_as(edited)
+    moved = offer({"8080/tcp": [(WILD, 5)]}, env=env).registrations[0]
+    assert plan([moved], {one.id: edited}, "n1").register[0].body()["Tags"] == ["b"]
+    assert not offer(env={"SERVICE_TAGS": "a"}).registrations[0].stands_as(edited)
 
 
 def test_a_custom_id_replaces_the_whole_id_and_the_default_one_stays_in_reserve():
@@ -138,9 +182,10 @@ texts = st.text(max_size=40)
 keys = st.sampled_from([
     "NAME", "ID", "TAGS", "IGNORE", "CHECK_HTTP", "CHECK_HTTPS", "CHECK_TCP", "CHECK_TTL", "CHECK_INTERVAL",
     "CHECK_TIMEOUT", "CHECK_INITIAL_STATUS", "CHECK_DEREGISTER_AFTER", "CHECK_HTTP_METHOD", "CHECK_SCRIPT", "REGION",
-    "consul-x", "a.b", "NETWORK",
+    "consul-x", "a.b", "NETWORK", "CHECK_GRPC", "CHECK_CMD", "CHECK_HEADER", "CHECK_TLS_SKIP_VERIFY", "ADDRESS",
+    "WEIGHT", "WEIGHTS", "ENABLE_TAG_OVERRIDE",
 ])
-values = st.one_of(texts, st.sampled_from(["true", "15s", "/health", "passing", "x" * 600]))
+values = st.one_of(texts, st.sampled_from(["true", "15s", "/health", "passing", "x" * 600, "7", "127.0.0.1"]))
 entries = st.dictionaries(st.builds("SERVICE_{}{}".format, st.sampled_from(["", "8080_", "9090_TCP_", "1_"]), keys),
                           values, max_size=10)
 
@@ -150,7 +195,8 @@ def test_any_metadata_gives_registrations_that_consul_accepts(env, labels):
     """Whatever is written into metadata: as many registrations as ports that are not ignored, each within C6 to C9."""
     found = offer(TWO, env=env, labels=labels)
     ignored = [s for s in found.skips if s.code == "ignored"]
-    assert len(found.registrations) == 2 - len(ignored)
+    assert len({r.exposed for r in found.registrations}) == 2 - len(ignored)
+    assert len({r.id for r in found.registrations}) >= len({r.exposed for r in found.registrations}) - 1
     for one in found.registrations:
         assert one.name.strip() and one.name.isprintable() and one.id and one.id.isprintable()
         assert all(tag and tag == tag.strip() for tag in one.tags) and len(set(one.tags)) == len(one.tags)
@@ -158,5 +204,8 @@ def test_any_metadata_gives_registrations_that_consul_accepts(env, labels):
         for key, value in one.meta:
             assert 0 < len(key) <= 128 and len(value.encode()) <= 512 and not key.startswith("consul-")
             assert all(c.isascii() and (c.isalnum() or c in "_-") for c in key)
-        assert {key for key, _ in one.check} <= {"HTTP", "TCP", "TTL", "Method", "Interval", "Timeout", "Status",
-                                                 "DeregisterCriticalServiceAfter"}
+        assert {key for key, _ in one.check} <= {
+            "HTTP", "TCP", "TTL", "GRPC", "GRPCUseTLS", "Args", "Header", "TLSSkipVerify", "Method", "Interval",
+            "Timeout", "Status", "DeregisterCriticalServiceAfter"}
+        assert not is_loopback(one.address)
+        assert all(0 < weight < 65536 for weight in one.weights or ())

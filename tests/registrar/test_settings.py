@@ -41,7 +41,7 @@ def test_every_option_is_also_a_variable_and_the_flag_wins(option):
     samples = {"ip": ("10.0.0.1", "10.0.0.2"), "ip6": ("fd00::1", "fd00::2"), "tags": ("a", "b"), "deregister":
                ("on-success", "always"), "host-ports": ("all", "named"), "only-label": ("a=1", "b=2"), "http":
                (":9180", "127.0.0.1:9181"), "health": ("off", "off"), "drain": ("off", "off"), "ttl": ("60", "70"),
-               "ttl-refresh": ("10", "20")}
+               "ttl-refresh": ("10", "20"), "network": ("a", "b.*"), "adopt-host": ("a", "b")}
     low, high = samples.get(option.name, ("true", "false") if option.switch else ("7", "8"))
     partner = {"ttl": " -ttl-refresh 5", "ttl-refresh": " -ttl 600"}.get(option.name, "")
     from_variable = read(URI + partner, {option.variable: low})
@@ -52,7 +52,8 @@ def test_every_option_is_also_a_variable_and_the_flag_wins(option):
 
 
 def test_the_settings_have_exactly_the_fields_of_the_table():
-    assert set(Settings.__slots__) == {option.field for option in OPTIONS} | {"consul", "notes"}
+    assert set(Settings.__slots__) == {option.field for option in OPTIONS} | {
+        "consul", "scheme", "prefix", "notes", "command", "words", "extras"}
 
 
 def test_a_repeatable_option_and_its_variable():
@@ -66,6 +67,8 @@ REFUSED = {
     f"{URI} {URI}": ["one registry address", "2"],
     "10.0.0.9:8500": ["no scheme", "consul://HOST:PORT"],
     "zookeeper://zk:2181/x": ["'zookeeper'", "not supported", "consul://HOST:PORT"],
+    "consulkv://a:1/": ["no prefix", "consulkv://HOST:PORT/PREFIX"],
+    "consulkv://a:1": ["no prefix"],
     "consul://a:1,b:1": ["several agents"],
     "consul://user:secret@a:1": ["CONSUL_HTTP_AUTH"],
     "consul://a:99999": ["bad port"],
@@ -82,12 +85,13 @@ REFUSED = {
     f"-ttl 30 -ttl-refresh 30 {URI}": ["-ttl 30", "greater"],
     f"-tags a,{{{{.Name}}}} {URI}": ["-tags", "templates", "not supported"],
     f"-internal=perhaps {URI}": ["-internal", "true or false"],
+    f"--network a( {URI}": ["-network", "regular expression"],
     f"--node-id a:b {URI}": ["-node-id", "'a:b'", "letters"],
     f"--only-label x {URI}": ["-only-label", "KEY=VALUE"],
     f"--reconcile-interval 0 {URI}": ["-reconcile-interval", "seconds"],
     f"--http 9180 {URI}": ["-http", "ADDR:PORT"],
-    f"--health gate {URI}": ["-health", "'gate'", "give off"],
-    f"--drain maintenance {URI}": ["-drain", "give off"],
+    f"--health open {URI}": ["-health", "'open'", "give off or gate or mirror"],
+    f"--drain slowly {URI}": ["-drain", "give off or maintenance or deregister"],
     f"-intern {URI}": ["-intern", "did you mean -internal"],
     f"-retry-atempts=3 {URI}": ["did you mean -retry-attempts"],
     f"-ip {URI} -deregister x -resync y": ["-ip", "-deregister", "-resync"],
@@ -114,6 +118,12 @@ def test_a_bad_variable_is_named_as_such():
 ])
 def test_an_empty_host_is_consuls_own_variable_or_its_default(environ, consul):
     assert read("consul://", environ).consul == consul
+
+
+def test_a_prefix_of_keys():
+    found = read("consulkv://10.0.0.9:8500/a/b/")
+    assert (found.consul, found.prefix, found.drain) == ("10.0.0.9:8500", "a/b", "deregister")
+    assert read("--drain off consulkv://10.0.0.9:8500/a").drain == "off"
 
 
 def test_misspelt_variables_are_found():

@@ -1,0 +1,107 @@
+"""The tables of docs/registrar.md, written from the rows that the program itself is made of.
+
+python -m registrar.reference docs/registrar.md    writes them anew between their markers
+"""
+
+import re
+import sys
+from collections.abc import Callable, Iterable, Sequence
+
+from registrar import attributes, checks
+from registrar.docker_source import EVENTS
+from registrar.metrics import Metrics
+from registrar.options import COMMANDS, OPTIONS, Option
+
+# Registrator's own have one dash in its documentation.
+REGISTRATORS = {"ip", "internal", "explicit", "useIpFromLabel", "tags", "ttl", "ttl-refresh", "resync", "cleanup",
+                "deregister", "retry-attempts", "retry-interval"}
+
+
+def filled(text: str) -> str:
+    """The document with every marked part as it should be. Raises ValueError where a marker is missing."""
+    for name, part in PARTS.items():
+        pattern = re.compile(rf"(<!-- {name}: [^\n]* -->\n).*?(<!-- end -->)", re.S)
+        if not pattern.search(text):
+            raise ValueError(f"there is no marker for {name!r}")
+        body = f"\\g<1>{_escaped(part())}\n\\g<2>"
+        text = pattern.sub(body, text)
+    return text
+
+
+def options() -> str:
+    """The options."""
+    return _table(("option", "variable", "default", "meaning"), (
+        (_code(("-" if o.name in REGISTRATORS else "--") + o.name), _code(o.variable), _default(o), _meaning(o))
+        for o in OPTIONS))
+
+
+def commands() -> str:
+    """The commands, each with its own options."""
+    rows = []
+    for command in COMMANDS:
+        words = " ".join(("registrar", command.name, *command.words))
+        rows.append((_code(words), command.help))
+        rows += [(_code(f"--{o.name}" + ("" if o.switch else f" {o.rule}")), o.help) for o in command.options]
+    return _table(("command", "meaning"), rows)
+
+
+def keys() -> str:
+    """The metadata keys."""
+    return _table(("key", "effect"), ((_code(key), text) for key, text in (*attributes.KEYS, *checks.KEYS)))
+
+
+def events() -> str:
+    """The engine's events."""
+    return _table(("event", "what follows"), ((_code(event), text) for event, text in EVENTS))
+
+
+def metrics() -> str:
+    """The metrics."""
+    families = sorted(Metrics().registry.collect(), key=lambda family: family.name)
+    return _table(("metric", "kind", "meaning"), (
+        (_code(f.name + ("_total" if f.type == "counter" else "")), f.type, f.documentation) for f in families))
+
+
+PARTS: dict[str, Callable[[], str]] = {
+    "options": options, "commands": commands, "keys": keys, "events": events, "metrics": metrics}
+
+
+def _meaning(option: Option) -> str:
+    words = f"{_code(option.rule)}: " if option.rule else ""
+    return f"{words}{option.help}"
+
+
+def _default(option: Option) -> str:
+    if option.switch:
+        return "on" if option.default else "off"
+    return _code(f"{option.default:g}" if isinstance(option.default, float) else str(option.default)) \
+        if option.default or option.default == 0 else ""
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def _code(text: str) -> str:
+    return f"`{text}`"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Write the document anew; the exit code."""
+    if len(arguments) != 1:
+        print(__doc__, file=sys.stderr)
+        return 2
+    with open(arguments[0], encoding="utf-8") as file:
+        text = file.read()
+    with open(arguments[0], "w", encoding="utf-8") as file:
+        file.write(filled(text))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

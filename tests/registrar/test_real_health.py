@@ -1,0 +1,88 @@
+"""Docker's own health check on the real engine, as gate and as mirror, and the TTL checks that registrar reports."""
+
+import secrets
+import time
+
+import docker
+import pytest
+
+from deploy.local import Container, RegistrarProcess, wait_until
+
+pytestmark = pytest.mark.usefixtures("go_demo_image")
+SECOND = 10**9
+
+
+@pytest.fixture
+def label():
+    """A label that keeps the registrars of parallel tests apart."""
+    return {"portbook.test": secrets.token_hex(6)}
+
+
+def start(consul, label, *flags):
+    key, value = next(iter(label.items()))
+    return RegistrarProcess(consul.address, "n1", "127.7.7.7", "--only-label", f"{key}={value}", *flags,
+                            http=True).wait_ready()
+
+
+class Probed(Container):
+    """A go-demo with a HEALTHCHECK: healthy as long as the file /ok is there."""
+
+    def __init__(self, label):
+        super().__init__(labels=label)
+        self.remove()
+        self.id = self._client.create_container_from_config({
+            "Image": "portbook/go-demo:latest", "Labels": label, "Env": ["SERVICE_NAME=web"],
+            "ExposedPorts": {"8080/tcp": {}}, "HostConfig": {"PortBindings": {"8080/tcp": [{}]}},
+            "Healthcheck": {"Test": ["CMD-SHELL", "cat /ok"], "Interval": SECOND // 4, "Timeout": 5 * SECOND,
+                            "Retries": 2}}, name=self.name)["Id"]
+
+    def be(self, healthy):
+        command = "echo fine > /ok" if healthy else "busybox rm /ok"
+        self._client.exec_start(self._client.exec_create(self.id, ["sh", "-c", command])["Id"])
+
+
+def status(consul, service="web"):
+    return [c["Status"] for e in consul.get_json(f"/v1/health/service/{service}") for c in e["Checks"]
+            if c["CheckID"] != "serfHealth"]
+
+
+def test_the_gate(consul, label):
+    client = docker.APIClient(version="auto")
+    with start(consul, label, "--health", "gate") as registrar, Probed(label) as web:
+        wait_until(lambda: "waiting for health" in registrar.output(), 10)
+        assert consul.instances("web") == []
+        web.be(True)
+        wait_until(lambda: consul.instances("web"), 10)
+        index = consul.instances("web")[0]["CreateIndex"]
+        # The engine calls it unhealthy during a pause and until the next probe.
+        client.remove_image(client.commit(web.id)["Id"])
+        time.sleep(1)
+        assert consul.instances("web")[0]["CreateIndex"] == index
+        web.be(False)
+        wait_until(lambda: consul.instances("web") == [], 10)
+        web.be(True)
+        wait_until(lambda: consul.instances("web"), 10)
+        client.close()
+
+
+def test_the_mirror(consul, label):
+    with start(consul, label, "--health", "mirror"), Probed(label) as web:
+        wait_until(lambda: status(consul) in (["warning"], ["critical"]), 10)
+        web.be(True)
+        wait_until(lambda: status(consul) == ["passing"], 10)
+        index = consul.instances("web")[0]["ModifyIndex"]
+        web.be(False)
+        wait_until(lambda: status(consul) == ["critical"], 10)
+        assert consul.instances("web")[0]["ModifyIndex"] == index
+
+
+def test_a_ttl_check_stays_passing_as_long_as_registrar_reports_and_turns_critical_without_it(consul, label):
+    env = {"SERVICE_NAME": "web", "SERVICE_CHECK_TTL": "1500ms"}
+    with start(consul, label) as registrar, Container(labels=label, env=env):
+        wait_until(lambda: status(consul) == ["passing"], 5)
+        until = time.monotonic() + 3
+        while time.monotonic() < until:
+            assert status(consul) == ["passing"]
+            time.sleep(0.1)
+        registrar.kill()
+        wait_until(lambda: status(consul) == ["critical"], 5)
