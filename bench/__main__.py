@@ -1,4 +1,4 @@
-"""`python -m bench [proxy]`: the figures, as ratios to floors of the same run."""
+"""`python -m bench [proxy] [registrar]`: the figures, as ratios to floors of the same run."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import platform
 import sys
 
-PARTS = ("proxy",)
+PARTS = ("proxy", "registrar")
 
 
 def main(arguments: list[str]) -> int:

@@ -86,7 +86,8 @@ class Events:
                 self._arrived[event["Actor"]["ID"], event["Action"]] = time.perf_counter()
 
     def arrival(self, container: str, action: str) -> float:
-        return wait_until(lambda: self._arrived.get((container, action)), 20)
+        wait_until(lambda: (container, action) in self._arrived, 20)
+        return self._arrived[container, action]
 
     def close(self) -> None:
         self._stream.close()

@@ -16,9 +16,10 @@ PACKAGES = ("catalog", "proxy_api", "registrar")
 CORE = {
     "catalog": {"address", "codec", "errors", "model"},
     "proxy_api": {"accept", "admission", "answers", "custom", "errors", "follow", "grammar", "keys", "plan", "release",
-                  "render", "route", "routing", "sections", "settings", "state"},
-    "registrar": {"attributes", "checks", "container", "endpoints", "grammar", "metadata", "naming", "options",
-                  "outside", "plan", "registration", "report", "retries", "services", "settings"},
+                  "render", "route", "routing", "runtime", "sections", "settings", "state"},
+    "registrar": {"adoption", "attributes", "beats", "checks", "container", "drains", "endpoints", "grammar", "health",
+                  "metadata", "naming", "options", "outside", "plan", "registration", "report", "retries", "rivals",
+                  "services", "settings", "writes"},
 }
 # What these modules' docstrings have to say, and nobody else's.
 MARK = {"catalog": "Pure.", "proxy_api": "Core.", "registrar": "Pure."}

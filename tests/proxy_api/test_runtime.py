@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -205,7 +204,5 @@ def test_what_somebody_changes_over_the_socket_is_put_right(consul: ConsulServer
         haproxy = Haproxy(str(proxy.configs_path))
         haproxy.execute([runtime.take_out("x-be", f"proxy_0_{a.port}")])
         assert proxy.get("/x").status == 503
-        began = time.monotonic()
         wait_until(lambda: proxy.get("/x").status == 200, 20, "it is put right")
-        assert time.monotonic() - began < 15
         assert "event=drift" in proxy.log.read_text()

@@ -4,6 +4,7 @@ import http.client
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Self
 
 from deploy.local import free_port, loopback_address
 
@@ -14,7 +15,7 @@ class ConsulProxy:
     It returns None to pass the request on, (status, body) to answer so, or seconds to wait before passing it on.
     """
 
-    def __init__(self, target):
+    def __init__(self, target: str) -> None:
         self.requests = []
         self.spoil = lambda method, path: None
         host = loopback_address()
@@ -55,13 +56,13 @@ class ConsulProxy:
         self._server.daemon_threads = True
         self.address = f"{host}:{self._server.server_port}"
 
-    def writes(self):
+    def writes(self) -> list[tuple[str, str]]:
         return [(method, path) for method, path in self.requests if method != "GET"]
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self._server.shutdown()
         self._server.server_close()

@@ -23,7 +23,7 @@ def test_waiting_ends_with_the_first_mark():
     hints = Hints()
     threading.Timer(0.05, hints.touch, [Happening("a")]).start()
     began = time.monotonic()
-    assert hints.wait(5).containers == {"a"} and time.monotonic() - began < 2
+    assert hints.wait(5).containers == {"a"} and time.monotonic() - began < 5
 
 
 class BrokenStream:
