@@ -16,6 +16,12 @@ from typing import Any, Self
 
 from deploy.net import Reply, free_ports, http_request, loopback_address
 from deploy.process import ROOT, Process
+from deploy.waiting import wait_until
+
+
+def _state(thread: Path) -> str:
+    """The state letter of a thread (proc(5): the field after the name in brackets)."""
+    return (thread / "stat").read_text().rpartition(")")[2].split()[0]
 
 
 def consul_binary() -> str:
@@ -114,8 +120,10 @@ class ConsulServer:
         self.start(deadline_s)
 
     def freeze(self) -> None:
-        """SIGSTOP: it takes connections and answers nothing."""
+        """SIGSTOP: it takes connections and answers nothing. Ends when every thread has stopped."""
         self.process.signal(signal.SIGSTOP)
+        threads = Path(f"/proc/{self.process.pid}/task")
+        wait_until(lambda: all(_state(thread) == "T" for thread in threads.iterdir()), 5, "Consul has stopped")
 
     def thaw(self) -> None:
         self.process.signal(signal.SIGCONT)
