@@ -13,24 +13,24 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from catalog.errors import CatalogError, CatalogUnavailable, Conflict
-from proxy_api import accept, admission, reports, routing, sections
+from proxy_api import accept, admission, reports, routing
 from proxy_api.accept import Judged, Verdict
 from proxy_api.apply import Applier, Proxy, word
-from proxy_api.errors import ApplyFailed, ConfigRejected, ProxyError, Unavailable, UnknownService
+from proxy_api.court import Court
+from proxy_api.errors import ApplyFailed, ProxyError, Unavailable, UnknownService
 from proxy_api.jobs import Job, Outcome, Report
 from proxy_api.keys import Held, Records, Stored
 from proxy_api.known import Files, History, Known, Moved, Store
-from proxy_api.plan import Plan, needs_check
+from proxy_api.plan import Plan
 from proxy_api.release import Release
 from proxy_api.render import Rendered, Surroundings
 from proxy_api.route import RouteSpec
-from proxy_api.state import ProxyState, Resolution, Resolver
+from proxy_api.state import ProxyState
 
 log = logging.getLogger("proxy-api")
 
 TICK_S = 2.0  # how often what HAProxy serves is compared with what it should
 RETRY_S = 0.5  # while Consul is away; after its return all is converged within 2 s
-HOLD_S = 30.0  # how long a service keeps its last servers after the catalog lost all of them
 CALL_TIMEOUT_S = 120.0
 NOT_ACCEPTED_S = 30.0  # before a record that was refused is tried again
 NOT_APPLIED_S = 600.0  # the same for one that HAProxy accepted and could not load: a failed load is a risk for all
@@ -72,17 +72,14 @@ class Sync:
     def __init__(self, store: Store, proxy: Proxy, files: Files, around: Callable[[], Surroundings],
                  render: Callable[[ProxyState, Surroundings], Rendered], history: History,
                  unbindable: Callable[[Iterable[tuple[str, int, int]]], str], drain_s: float) -> None:
-        self._store, self._proxy, self._around, self._render = store, proxy, around, render
-        self._cannot_bind = unbindable
-        self._shared_binds = around().shared_binds()
-        self._known = Known(store, files, history, proxy.serves_something, self._shared_binds)
-        self._resolver = Resolver(self._shared_binds)
+        self._store, self._proxy, self._around = store, proxy, around
+        self._known = Known(store, files, history, proxy.serves_something, around().shared_binds())
+        self._court = Court(self._known, proxy, around, render, unbindable)
         self._applier = Applier(proxy, drain_s)
         self._calls: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._answers: list[tuple[Job, Outcome | ProxyError]] = []
         self._served: Judged | None = None
         self._refused: dict[str, _Refused] = {}
-        self._empty_since: dict[str, float] = {}
         self._again: list[Job] = []
         self._chunk = 0  # how many records to take at once after HAProxy did not take more; 0: all
         self._stopping = threading.Event()
@@ -176,7 +173,7 @@ class Sync:
 
     def _drifted(self) -> bool:
         """Whether there is something to do although nobody asked and Consul did not move."""
-        if self._served is None or self._empty_since or self._applier.fault or self._chunk:
+        if self._served is None or self._court.holding() or self._applier.fault or self._chunk:
             return True
         if self._known.records and self._told(self._served.releases, self._known.records, alone=True):
             return True
@@ -205,59 +202,6 @@ class Sync:
             self._refuse([job], Unavailable(f"nothing was changed: {fault}"))
         return None
 
-    def _judge(self, releases: accept.Releases, pinned: accept.Pinned) -> Judged:
-        """Resolve, render and, where HAProxy has to have its say, check. Raises ConfigRejected."""
-        before = self._served.rendered if self._served else None
-        resolution = self._resolve(releases, pinned)
-        if refused := self._unbindable(resolution.state, before.state if before else ProxyState()):
-            resolution = self._resolve(releases, {**pinned, **refused})
-        try:
-            rendered = self._render(resolution.state, self._around())
-            if needs_check(before, rendered):
-                self._proxy.check(rendered.config)
-        except (ValueError, TypeError, LookupError) as fault:
-            raise ConfigRejected(f"it cannot be rendered: {type(fault).__name__}: {fault}") from fault
-        return Judged(releases, resolution, rendered)
-
-    def _resolve(self, releases: accept.Releases, pinned: accept.Pinned) -> Resolution:
-        catalog, last = self._known.catalog, self._served.rendered.state if self._served else ProxyState()
-        resolution = self._resolver.resolve(releases, catalog, last, pinned=pinned)
-        if hold := self._hold(resolution):
-            resolution = self._resolver.resolve(releases, catalog, last, hold, self._known.taken(), pinned)
-        return resolution
-
-    def _hold(self, resolution: Resolution) -> dict[str, Release]:
-        """The services that keep their last servers for a while, because the catalog lost all of them at once.
-
-        What was not served by this process is not held: after a failover the catalog is all there is to go by.
-        """
-        now = time.monotonic()
-        empty = {}
-        for name, outcome in resolution.effective.items():
-            if outcome.gone and not outcome.release.members():
-                last = self._served.resolution.effective.get(name) if self._served else None
-                if last is not None and last.release.members():
-                    empty[name] = last.release
-                    self._empty_since.setdefault(name, now)
-        self._empty_since = {n: since for n, since in self._empty_since.items() if n in empty}
-        return {n: release for n, release in empty.items() if now - self._empty_since[n] < HOLD_S}
-
-    def _unbindable(self, wanted: ProxyState, before: ProxyState) -> dict[str, str]:
-        """The services whose templates bind, other than they do already, what cannot be bound."""
-        found = {}
-        for service in wanted.services:
-            if service.custom is not None and service is not before.get(service.name):
-                last = before.get(service.name)
-                had = sections.bound(last.custom) if last is not None and last.custom is not None else ()
-                if why := self._cannot_bind(set(sections.bound(service.custom)) - set(had)):
-                    found[service.name] = why
-        return found
-
-    def _moved_services(self, releases: accept.Releases) -> tuple[str, ...]:
-        """The services that would now be served otherwise than they are, by nobody's request."""
-        before = self._served.rendered.state if self._served else ProxyState()
-        return tuple(s.name for s in self._resolve(releases, {}).state.services if s is not before.get(s.name))
-
     # --- changing --------------------------------------------------------------------------------------------------
 
     def _settle(self, wanted: Mapping[str, _Wanted], records: Records) -> list[Job]:
@@ -266,7 +210,7 @@ class Sync:
         told = self._told(serving, records, alone=not wanted)
         changes = {**told, **{name: w.release for name, w in wanted.items()}}
         try:
-            verdict = accept.accept(serving, changes, self._judge, self._moved_services)
+            verdict = accept.accept(serving, changes, self._court.judge, self._court.moved)
         except ProxyError as fault:
             # Not one service's fault: a change is not to blame for what is wrong with the whole.
             self._refuse([w.job for w in wanted.values()], ApplyFailed(str(fault)))
@@ -280,7 +224,7 @@ class Sync:
             if len(committed) < len(good):
                 kept = {n: r for n, r in changes.items()
                         if n not in verdict.rejected and (n in committed or n not in good)}
-                second = accept.accept(serving, kept, self._judge, self._moved_services)
+                second = accept.accept(serving, kept, self._court.judge, self._court.moved)
                 if lost := second.rejected.keys() & committed.keys():
                     raise ApplyFailed(f"{', '.join(sorted(lost))}: {second.rejected[min(lost)]}")
                 judged = second.judged
@@ -289,7 +233,7 @@ class Sync:
         except ProxyError as fault:
             return self._not_applied(fault, {n: (good[n].job, made) for n, made in committed.items()}, told)
         if step is not None:
-            self._served = judged
+            self._served = self._court.served = judged
             if self._chunk and not wanted:
                 self._chunk = 0 if len(told) < self._chunk else self._chunk * 2
             for name, made in committed.items():
