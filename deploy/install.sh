@@ -113,6 +113,7 @@ missing_packages() {
     static_busybox || names+=(busybox-static)
     compose_there || names+=(docker-compose)
     command -v ip >/dev/null || names+=(iproute2)
+    command -v openssl >/dev/null || names+=(openssl)
     say "${names[*]}"
 }
 
