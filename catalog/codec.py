@@ -9,6 +9,11 @@ from typing import Any
 
 from catalog.model import META_CONTAINER, AgentService, Instance, KVEntry, Operation
 
+# What Consul takes at most: bytes of a value and of a whole transaction (kv_max_value_size, txn_max_req_len), and
+# operations of a transaction.
+MAX_VALUE_BYTES = 512 * 1024
+MAX_OPERATIONS = 64
+
 # Worst first: a service is as bad as its worst check.
 _STATUS_ORDER = ("maintenance", "critical", "warning", "passing")
 

@@ -22,8 +22,6 @@ T = TypeVar("T")
 
 PATIENCE_S = 5.0  # a leader election takes 2 to 10 s; reads and idempotent writes wait this long for it
 WAIT_S = 55  # one long poll; Consul adds up to a sixteenth of it as jitter
-MAX_VALUE_BYTES = 512 * 1024  # Consul refuses a larger value with 413
-MAX_OPERATIONS = 64  # of one transaction
 
 
 class ConsulClient:

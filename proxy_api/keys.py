@@ -19,7 +19,6 @@ _ROUTE = "route"
 _LEAVES = (_ROUTE, *route.LEGACY_KEYS)
 # Since August 2016 the predecessor kept `<instance>/service/<name>` = "swarm" as well, and never deleted it.
 _SWARM_FOLDER, _SWARM_VALUE = "service", b"swarm"
-MAX_VALUE_BYTES = 512 * 1024  # Consul's limit (kv_max_value_size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,9 +153,9 @@ class Keys:
 def encode(made: Release) -> bytes:
     """The record's bytes; raises TooLarge where Consul would refuse them."""
     value = release.encode(made)
-    if len(value) > MAX_VALUE_BYTES:
+    if len(value) > codec.MAX_VALUE_BYTES:
         raise TooLarge(f"the release of {made.spec.service} has {len(value)} bytes with its templates and instances; "
-                       f"Consul takes at most {MAX_VALUE_BYTES} in one key")
+                       f"Consul takes at most {codec.MAX_VALUE_BYTES} in one key")
     return value
 
 

@@ -107,9 +107,9 @@ class Store:
 
     def _transact(self, operations: Sequence[Operation]) -> Mapping[str, int]:
         whole = (self._keys.advance(self._mark, self._history, secrets.token_hex(8)), *operations)
-        if (size := len(json.dumps(whole))) > keys.MAX_VALUE_BYTES:
+        if (size := len(json.dumps(whole))) > codec.MAX_VALUE_BYTES:
             raise TooLarge(f"the release with its templates and instances makes a transaction of {size} bytes; "
-                           f"Consul takes at most {keys.MAX_VALUE_BYTES}")
+                           f"Consul takes at most {codec.MAX_VALUE_BYTES}")
         done = self._client.transact(whole)
         self._mark = done[self._keys.marker]
         self._own.append(self._mark)

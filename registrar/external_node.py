@@ -8,13 +8,13 @@ reported by registrar itself, scripts and gRPC are refused.
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
+from catalog.codec import MAX_OPERATIONS
 from catalog.errors import CatalogError, CatalogRejected, CatalogUnavailable, Conflict
 from catalog.model import AgentService, Operation
 from registrar.drains import MAINTENANCE
 
 NODE_META = {"external-node": "true", "external-probe": "false", "managed-by": "registrar"}
 ALIVE = "registrar-alive"  # the node's own check
-MAX_OPERATIONS = 64  # of one transaction
 _DEFINITION = ("HTTP", "TCP", "Header", "Method", "TLSSkipVerify", "Interval", "Timeout",
                "DeregisterCriticalServiceAfter")
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from catalog import codec
 from catalog.model import Instance
 from proxy_api import keys, release, route
 from proxy_api.errors import TooLarge
@@ -126,8 +127,8 @@ def test_a_field_that_a_later_version_adds_is_no_hindrance() -> None:
 
 
 def test_a_release_that_does_not_fit_into_a_key_is_refused_before_it_is_sent() -> None:
-    huge = Release(route.RouteSpec("a", template="t"), (), (Template("sections", "t", "x" * keys.MAX_VALUE_BYTES),))
-    with pytest.raises(TooLarge, match=f"at most {keys.MAX_VALUE_BYTES}"):
+    huge = Release(route.RouteSpec("a", template="t"), (), (Template("sections", "t", "x" * codec.MAX_VALUE_BYTES),))
+    with pytest.raises(TooLarge, match=f"at most {codec.MAX_VALUE_BYTES}"):
         keys.encode(huge)
     assert release.Release(huge.spec).members() == ()
 
