@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from deploy.process import ROOT
 from proxy_api import consul_template, errors
-from proxy_api.consul_template.functions import FUNCTION_NAMES
+from proxy_api.consul_template.functions import VOCABULARY
 from proxy_api.route import LEGACY_KEYS, PARAMETERS, RESTRICTING
 from proxy_api.settings import SETTINGS
 
@@ -83,7 +83,7 @@ def keys() -> str:
 
 def functions() -> str:
     """consul-template's functions that are there."""
-    return ", ".join(_code(name) for name in sorted(FUNCTION_NAMES, key=str.lower)) + "."
+    return ", ".join(_code(name) for name in sorted(VOCABULARY.names, key=str.lower)) + "."
 
 
 def fields() -> str:

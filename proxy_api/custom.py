@@ -14,7 +14,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from catalog.model import Instance
 from proxy_api import consul_template, sections
 from proxy_api.consul_template import Data, ServiceEntry, TemplateFault
-from proxy_api.consul_template.values import is_unfit, unfit
+from proxy_api.consul_template.catalog_text import is_unfit, unfit
 from proxy_api.errors import InvalidTemplate
 from proxy_api.release import Admission, Release, Template, admit
 from proxy_api.sections import Custom

@@ -1,20 +1,21 @@
-"""HashiCorp consul-template's language, as far as Portbook speaks it: text and data in, configuration text out.
+"""HashiCorp consul-template's language, as far as Portbook speaks it: text and data in, configuration text out. Core.
 
-`lexer` cuts the text, `parser` builds the `tree`, `evaluate` walks it with the `functions` and the `catalog`'s
-answers; `values` and `printf` know how Go tests and prints. Anything outside the subset is refused by name.
+It is Go's template language (`gotemplate`) with the `functions` and the `catalog`'s answers that are consul-template's.
 """
 
 from __future__ import annotations
 
-from proxy_api.consul_template.catalog import Data
-from proxy_api.consul_template.evaluate import evaluate
-from proxy_api.consul_template.faults import TemplateFault
-from proxy_api.consul_template.parser import parse
-from proxy_api.consul_template.values import ServiceEntry
+from gotemplate.evaluate import evaluate
+from gotemplate.faults import TemplateFault
+from gotemplate.parser import parse
+from proxy_api.consul_template.catalog import Catalog, Data
+from proxy_api.consul_template.entries import ServiceEntry
+from proxy_api.consul_template.functions import VOCABULARY
 
 __all__ = ["Data", "ServiceEntry", "TemplateFault", "render"]
 
 
 def render(source: str, data: Data) -> str:
     """The template's output, or a TemplateFault that names the line. What `data` raises passes through."""
-    return evaluate(parse(source), data)
+    # consul-template gives its templates no data of their own.
+    return evaluate(parse(source, VOCABULARY), {**VOCABULARY.functions, **Catalog(data).functions()}, None)

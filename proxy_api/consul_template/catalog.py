@@ -1,4 +1,4 @@
-"""The functions that read the catalog: how a query is written, and what its answer looks like to a template.
+"""The functions that read the catalog: how a query is written, and what its answer looks like to a template. Core.
 
 Answers are put into consul-template's order (services by node and ID, tags by name) so that the same catalog
 gives the same text, and each question is asked once, so that one render sees one state of things.
@@ -11,9 +11,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol, TypeVar
 
-from proxy_api.consul_template.faults import Unfit
-from proxy_api.consul_template.functions import Function, Want
-from proxy_api.consul_template.values import ServiceEntry, ServiceName, Value, guard, shorten
+from gotemplate.faults import Unfit
+from gotemplate.functions import Function, Want
+from gotemplate.values import Value, shorten
+from proxy_api.consul_template.catalog_text import guard
+from proxy_api.consul_template.entries import ServiceEntry, ServiceName
 
 MAX_QUERIES = 5000  # a loop may compute names to ask for, and a question may cost a round trip
 

@@ -1,4 +1,4 @@
-"""Cuts a template into text and actions, and an action into tokens.
+"""Cuts a template into text and actions, and an action into tokens. Pure.
 
 It owns delimiters, trimming, comments and literals; what the tokens mean together is the parser's business. The
 rules are those of text/template (doc.go "Text and spaces", parse/lex.go): an action may run over several lines,
@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TypeAlias
 
-from proxy_api.consul_template import tree
-from proxy_api.consul_template.faults import TemplateFault, Unfit
-from proxy_api.consul_template.values import number, shorten
+from gotemplate import tree
+from gotemplate.faults import TemplateFault, Unfit
+from gotemplate.values import number, shorten
 
 _BLANKS = " \t\r\n"
 

@@ -1,4 +1,4 @@
-"""Go's fmt.Sprintf, for the verbs %s %d %v %q %% with a width.
+"""Go's fmt.Sprintf, for the verbs %s %d %v %q %% with a width. Pure.
 
 Where Go writes a mistake into its output (`%!d(string=hi)`), this refuses: such text in a configuration is never
 what was meant. Everything else of fmt (precision, other flags and verbs) is refused by name.
@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from proxy_api.consul_template.faults import Unfit
-from proxy_api.consul_template.values import Value, assemble, clean, shorten, show_fmt, type_name
+from gotemplate.faults import Unfit
+from gotemplate.values import GoMap, Value, assemble, clean, shorten, show_fmt, type_name
 
 MAX_WIDTH = 1000
 
@@ -66,7 +66,7 @@ def _format(verb: str, flags: str, width: int, value: Value) -> str:
 
 
 def _convert(verb: str, value: Value) -> str:
-    if verb == "v" and not isinstance(value, dict):
+    if verb == "v" and not isinstance(value, GoMap):
         return show_fmt(value)
     if verb in "sq" and isinstance(value, str):
         return clean(value) if verb == "s" else quote(clean(value))

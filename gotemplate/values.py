@@ -1,82 +1,58 @@
-"""The values a template handles, and how Go tests, compares by kind, measures and prints them.
+"""The values a template handles, and how Go tests, compares by kind, measures and prints them. Pure.
 
-A Go slice is a tuple, a Go map a dict with text keys, nil is None. Printing is the one way from a value to the
-output, so the rule that catalog text may not smuggle in a line is kept here (`CatalogText`).
+A Go slice is a tuple, a map a `GoMap`, a struct a `Record`, nil is None. Printing is the one way from a
+value to the output, so the rule that some text may not get there is kept here (`Unprintable`).
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from decimal import Decimal
-from typing import TypeAlias
+from typing import ClassVar, TypeAlias
 
-from proxy_api.consul_template.faults import Unfit
+from gotemplate.faults import Unfit
 
 MAX_OUTPUT = 4 * 1024 * 1024  # characters, of the whole output and of any one value on the way to it
 
-# What ends a line or a word of HAProxy's configuration, begins a comment, or stands for something else there, as a
-# variable of the environment does.
-_UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\s\"'\\$#]")
 _INT64 = range(-(2**63), 2**63)
 
 
-class CatalogText(str):
-    """Text from the catalog that is no plain word: it may be compared, but never become output.
+class Unprintable(str):
+    """Text that may be compared, but never become output."""
 
-    Whoever may register a service may choose its tags, and a line break in one would otherwise add a directive
-    to the configuration, a blank an argument, and `${X}` the environment. Refusing it on reading would let one odd
-    tag break templates that only compare tags.
-    """
-
-
-@dataclass(frozen=True)
-class ServiceEntry:
-    """One instance, as `service` yields it. The names are consul-template's (dependency/health_service.go)."""
-
-    Node: str
-    Address: str
-    Port: int
-    ID: str
-    Name: str
-    Tags: tuple[str, ...]
-    NodeAddress: str = ""
-    Status: str = "passing"
+    def reason(self) -> str:
+        """What to say when it was to become output."""
+        raise NotImplementedError
 
 
-@dataclass(frozen=True)
-class ServiceName:
-    """One service of the catalog, as `services` yields it (dependency/catalog_services.go)."""
+class Record:
+    """A Go struct. What templates may name of it are the fields of the dataclass that it is."""
 
-    Name: str
-    Tags: tuple[str, ...]
+    KIND: ClassVar[str] = "struct"  # what a fault calls it
 
-
-Record: TypeAlias = ServiceEntry | ServiceName
-Value: TypeAlias = bool | int | float | str | tuple["Value", ...] | Mapping[str, "Value"] | Record | None
-
-
-def guard(text: str) -> str:
-    """Mark catalog text that must not be printed."""
-    return CatalogText(text) if is_unfit(text) else text
+    def member(self, name: str) -> Value:
+        """The field of that name. Raises Unfit where there is none."""
+        if name not in getattr(self, "__dataclass_fields__", ()):
+            raise Unfit(f"{self.KIND} has no field {name}")
+        value: Value = getattr(self, name)
+        return value
 
 
-def is_unfit(text: str) -> bool:
-    """Whether text from the catalog would be more than a part of a plain word in HAProxy's configuration."""
-    return _UNFIT.search(text) is not None
+class GoMap(dict[str, "Value"]):
+    """A Go map. A key that is not in it has a value, too: the zero value of its elements."""
+
+    def __init__(self, pairs: Mapping[str, Value], zero: Value) -> None:
+        super().__init__(pairs)
+        self.zero = zero
 
 
-def unfit(text: str) -> str:
-    """What to say when such text was to become output."""
-    return (f"the catalog holds {shorten(text)}, and text with a blank, a quote, a backslash, '$', '#' or a control "
-            "character may not reach the configuration")
+Value: TypeAlias = bool | int | float | str | tuple["Value", ...] | GoMap | Record | None
 
 
 def clean(text: str) -> str:
     """The text, if it may become output."""
-    if isinstance(text, CatalogText):
-        raise Unfit(unfit(text))
+    if isinstance(text, Unprintable):
+        raise Unfit(text.reason())
     return text
 
 
@@ -99,12 +75,12 @@ def type_name(value: Value) -> str:
         return "string"
     if isinstance(value, tuple):
         return "list"
-    return "map" if isinstance(value, Mapping) else "service"
+    return "map" if isinstance(value, GoMap) else value.KIND
 
 
 def is_true(value: Value) -> bool:
     """Go's truth (text/template, doc.go): nil, false, 0 and anything of length 0 are false; a struct never is."""
-    return True if isinstance(value, ServiceEntry | ServiceName) else bool(value)
+    return bool(value)
 
 
 def number(result: int | float) -> int | float:
@@ -153,9 +129,9 @@ def show_fmt(value: Value) -> str:
         return show_float(value)
     if isinstance(value, tuple):
         return "[" + assemble((show_fmt(item) for item in value), " ") + "]"
-    if isinstance(value, Mapping):
+    if isinstance(value, GoMap):
         return "map[" + assemble((f"{clean(key)}:{show_fmt(value[key])}" for key in sorted(value)), " ") + "]"
-    raise Unfit("a service as a whole cannot be printed; name one of its fields")
+    raise Unfit(f"a {type_name(value)} as a whole cannot be printed; name one of its fields")
 
 
 def show_float(value: float) -> str:

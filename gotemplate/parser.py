@@ -1,7 +1,7 @@
-"""Builds the tree from an action's tokens, and refuses what the subset lacks before anything is evaluated.
+"""Builds the tree from an action's tokens, and refuses what the subset lacks before anything is evaluated. Pure.
 
 A function that is not there is refused even in a branch that is never taken: a template is right or wrong as a
-whole, not by today's catalog. The grammar is that of text/template (parse/parse.go).
+whole, not by today's data. The grammar is that of text/template (parse/parse.go).
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NoReturn
 
-from proxy_api.consul_template import tree
-from proxy_api.consul_template.faults import TemplateFault
-from proxy_api.consul_template.functions import FUNCTION_NAMES, why_refused
-from proxy_api.consul_template.lexer import Kind, Token, Tokens, cut
-from proxy_api.consul_template.values import shorten
+from gotemplate import tree
+from gotemplate.faults import TemplateFault
+from gotemplate.functions import Vocabulary
+from gotemplate.lexer import Kind, Token, Tokens, cut
+from gotemplate.values import shorten
 
 MAX_SOURCE = 1024 * 1024  # characters
 MAX_DEPTH = 50  # blocks and parentheses together; keeps recursion far from Python's own limit
@@ -26,11 +26,11 @@ _KEYWORDS = ("if", "else", "end", "range", "with", *_LACKING)
 _LITERALS = (Kind.NUMBER, Kind.STRING, Kind.RAW)
 
 
-def parse(source: str) -> tree.Block:
-    """The whole template as a tree."""
+def parse(source: str, vocabulary: Vocabulary) -> tree.Block:
+    """The whole template as a tree, with calls of the vocabulary's functions only."""
     if len(source) > MAX_SOURCE:
         raise TemplateFault(1, f"the template is longer than {MAX_SOURCE} characters")
-    return _Parser().parse(source)
+    return _Parser(vocabulary).parse(source)
 
 
 @dataclass
@@ -81,7 +81,8 @@ class _Cursor:
 
 
 class _Parser:
-    def __init__(self) -> None:
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self._names, self._why_refused = vocabulary.names, vocabulary.why_refused
         self._open: list[_Open] = []
         self._top: list[tree.Node] = []
         self._visible: list[str] = ["$"]
@@ -235,7 +236,7 @@ class _Parser:
             if token.text in _KEYWORDS:
                 return None
             cursor.take()
-            return _read_word(token)
+            return self._word(token)
         if token.kind is Kind.FIELD:
             cursor.take()
             return tree.Fields(token.line, tree.Dot(token.line), (token.text,))
@@ -256,15 +257,15 @@ class _Parser:
             return tree.Literal(token.line, token.value)
         return None
 
+    def _word(self, token: Token) -> tree.Term:
+        if token.text in ("true", "false"):
+            return tree.Literal(token.line, token.text == "true")
+        if token.text == "nil":
+            return tree.Literal(token.line, None)
+        if token.text not in self._names:
+            raise TemplateFault(token.line, self._why_refused(token.text))
+        return tree.Call(token.line, token.text)
 
-def _read_word(token: Token) -> tree.Term:
-    if token.text in ("true", "false"):
-        return tree.Literal(token.line, token.text == "true")
-    if token.text == "nil":
-        return tree.Literal(token.line, None)
-    if token.text not in FUNCTION_NAMES:
-        raise TemplateFault(token.line, why_refused(token.text))
-    return tree.Call(token.line, token.text)
 
 
 def _refuse(token: Token, where: str) -> NoReturn:

@@ -1,7 +1,7 @@
-"""How a template is refused: one exception, which names the line and the reason.
+"""How a template is refused: one exception, which names the line and the reason. Pure.
 
-Nothing in this package raises anything else on account of a template's text. What a `Data` raises (a catalog
-that cannot be reached) passes through untouched, because that is nobody's mistake in a template.
+Nothing in this package raises anything else on account of a template's text. What a user's own function raises (a
+catalog that cannot be reached) passes through untouched, because that is nobody's mistake in a template.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Walks the tree and writes the output, within bounds on its size and on the work done.
+"""Walks the tree and writes the output, within bounds on its size and on the work done. Pure.
 
 Variables live on a stack as in text/template (exec.go): a block's are dropped at its end, a range's body's after
 each turn. The parser has already made sure that every variable and every function that is named exists.
@@ -7,45 +7,30 @@ each turn. The parser has already made sure that every variable and every functi
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import fields
 
-from proxy_api.consul_template import tree
-from proxy_api.consul_template.catalog import Catalog, Data
-from proxy_api.consul_template.faults import TemplateFault, Unfit
-from proxy_api.consul_template.functions import HELPERS, SHORT_CIRCUITS, call
-from proxy_api.consul_template.values import (
-    MAX_OUTPUT,
-    ServiceEntry,
-    ServiceName,
-    Value,
-    is_true,
-    show,
-    type_name,
-    weight,
-)
+from gotemplate import tree
+from gotemplate.faults import TemplateFault, Unfit
+from gotemplate.functions import SHORT_CIRCUITS, Function, call
+from gotemplate.values import MAX_OUTPUT, GoMap, Record, Value, is_true, show, type_name, weight
 
 MAX_STEPS = 1_000_000  # nodes and values visited, turns of loops and calls; seconds of work, whatever they do
 _TEXT_PER_STEP = 20  # so many characters or elements handled count as one further step
 
-_FIELDS: Mapping[type, frozenset[str]] = {
-    record: frozenset(item.name for item in fields(record)) for record in (ServiceEntry, ServiceName)
-}
 
-
-def evaluate(template: tree.Block, data: Data) -> str:
-    """The template's output."""
-    evaluation = _Evaluation(data)
-    evaluation.walk(template, None)
+def evaluate(template: tree.Block, functions: Mapping[str, Function], root: Value) -> str:
+    """The template's output; `root` is what the dot and `$` are at its beginning."""
+    evaluation = _Evaluation(functions, root)
+    evaluation.walk(template, root)
     return "".join(evaluation.output)
 
 
 class _Evaluation:
     """What one render has written, remembered and spent so far."""
 
-    def __init__(self, data: Data) -> None:
+    def __init__(self, functions: Mapping[str, Function], root: Value) -> None:
         self.output: list[str] = []
-        self._functions = {**HELPERS, **Catalog(data).functions()}
-        self._variables: list[tuple[str, Value]] = [("$", None)]  # consul-template gives its templates no data
+        self._functions = functions
+        self._variables: list[tuple[str, Value]] = [("$", root)]
         self._size = 0
         self._steps = 0
 
@@ -83,7 +68,7 @@ class _Evaluation:
         turns: Iterable[tuple[Value, Value]] = ()
         if isinstance(value, tuple):
             turns = enumerate(value)
-        elif isinstance(value, Mapping):
+        elif isinstance(value, GoMap):
             turns = ((key, value[key]) for key in sorted(value))
         elif value is not None:
             raise TemplateFault(node.line, f"range cannot go over {type_name(value)}, only over a list or a map")
@@ -195,10 +180,13 @@ def _read_fields(value: Value, names: tuple[str, ...], line: int) -> Value:
     for name in names:
         if value is None:
             return None  # exec.go, evalField: a field of no value is no value
-        if isinstance(value, Mapping):
+        if isinstance(value, GoMap):
             value = value.get(name)
-        elif name in _FIELDS.get(type(value), ()):
-            value = getattr(value, name)
-        else:
-            raise TemplateFault(line, f"{type_name(value)} has no field {name}")
+            continue
+        try:
+            if not isinstance(value, Record):
+                raise Unfit(f"{type_name(value)} has no field {name}")
+            value = value.member(name)
+        except Unfit as unfit:
+            raise TemplateFault(line, unfit.reason) from None
     return value

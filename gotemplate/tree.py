@@ -1,4 +1,4 @@
-"""What a parsed template is: frozen nodes, each with the line to name in a fault. No rules live here."""
+"""What a parsed template is: frozen nodes, each with the line to name in a fault. No rules live here. Pure."""
 
 from __future__ import annotations
 
