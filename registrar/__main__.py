@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 
 from catalog.consul_client import ConsulClient
@@ -50,8 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     journal = open_journal()
     try:
         settings = read_settings(given, os.environ)
+        journal.level(settings.log_level)
         if not settings.internal and settings.command != "drain":
-            require_address(settings.ip, settings.ip6)
+            settings = _addressed(settings)
     except (UsageError, NoAddress) as fault:
         for text in str(fault).splitlines():
             print(f"registrar: {text}", file=sys.stderr)
@@ -63,6 +65,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if settings.dry_run or settings.once or settings.command == "plan":
         return _run_once(settings, reconciler, journal, stop)
     return _run(settings, reconciler, journal, stop)
+
+
+def _addressed(settings: Settings) -> Settings:
+    """The settings, if they lead to an address of this node; the swarm's where nothing else tells one."""
+    try:
+        require_address(settings.ip, settings.ip6, settings.family)
+    except NoAddress:
+        address = "" if settings.ip or settings.ip6 else _swarm_address()
+        if not address:
+            raise
+        settings = replace(settings, ip=address)
+        require_address(settings.ip, settings.ip6, settings.family)
+    return settings
+
+
+def _swarm_address() -> str:
+    engine = DockerSource(os.environ)
+    try:
+        return engine.swarm_address()
+    except EngineUnavailable:
+        return ""
+    finally:
+        engine.close()
 
 
 def _greet(settings: Settings, journal: Journal) -> None:

@@ -20,8 +20,13 @@ KEYS: tuple[tuple[str, str], ...] = (
      "by its id the compose or swarm service, the image's tag, or the container's name"),
     ("ID", "the whole id. If somebody else has it, the default id is used"),
     ("TAGS", "comma list, `\\,` for a comma; trimmed, each once, in its order. A port's list replaces the generic one"),
+    ("MERGE_TAGS", "boolean: a port's list is added to the generic one, a label's to a variable's; see `--merge-tags`"),
     ("IGNORE", "`true` takes the port out, `false` does not"),
-    ("ADDRESS", "the address to register instead of the one found"),
+    ("ADDRESS", "the address to register instead of the one found; the same as `IP`"),
+    ("IP", "the same as `ADDRESS`"),
+    ("PORT", "ports besides those exposed, such as `9000` or `9000,53/udp`: for what listens without EXPOSE under host "
+     "networking or with `-internal`, or where `ADDRESS` says what leads there; `0` is a service without a port. For "
+     "one port (`SERVICE_8080_PORT`): the port to register instead"),
     ("NETWORK", "with `-internal`: whose address to register, where a container is on several networks"),
     ("WEIGHT", "Consul's weight of an instance, 1 to 65535; the same as `WEIGHTS`"),
     ("WEIGHTS", "`10,1`: the weight of an instance that passes, and of one that warns"),

@@ -78,6 +78,9 @@ def check_of(keys: Keys, target: Target, report: Report) -> Check:
 
 def _probe(entry: Entry, keys: Keys, target: Target, report: Report) -> dict[str, Any]:
     kind, value = entry.key.removeprefix("check_"), entry.value.strip()
+    if not target.port and kind in ("http", "https", "tcp", "grpc"):
+        report(entry, "a service without a port has none to connect to: registered without a check")
+        return {}
     if kind == "ttl":
         ttl = _duration(keys, entry.key, report)
         return {"TTL": ttl} if ttl else {}

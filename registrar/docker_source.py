@@ -55,6 +55,10 @@ class DockerSource:
         """The name of the machine, as the engine has it."""
         return str(self._ask(lambda client: client.info()).get("Name") or "")
 
+    def swarm_address(self) -> str:
+        """The address by which the other nodes of a swarm know this one; "" without a swarm."""
+        return str((self._ask(lambda client: client.info()).get("Swarm") or {}).get("NodeAddr") or "")
+
     def running(self, labels: Sequence[str]) -> frozenset[str]:
         """The ids of the containers that run and carry all the labels."""
         filters = {"label": list(labels)} if labels else None

@@ -11,22 +11,29 @@ from ipaddress import ip_address
 from registrar.container import Binding, Container, Port
 from registrar.grammar import is_ipv6
 
-# Networks that carry swarm's own traffic; a container is not reached by its address there.
 TAGS = {False: "lan_ipv4", True: "lan_ipv6"}
+_WORDS = {False: "IPv4", True: "IPv6"}
+BOTH = "both"
+FAMILIES = {False: "ipv4", True: "ipv6"}
+# Networks that carry swarm's own traffic; a container is not reached by its address there.
 SWARM_NETWORKS = ("ingress", "docker_gwbridge")
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """This machine: the owner mark, and its address in each family ("" where it has none)."""
+    """This machine: the owner mark, its address in each family ("" where it has none), and which families count."""
 
     id: str
     ipv4: str = ""
     ipv6: str = ""
+    family: str = BOTH
+
+    def counts(self, ipv6: bool) -> bool:
+        return self.family in (BOTH, FAMILIES[ipv6])
 
     @property
     def address(self) -> str:
-        return self.ipv4 or self.ipv6
+        return next((a for six, a in ((False, self.ipv4), (True, self.ipv6)) if a and self.counts(six)), "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +93,11 @@ def internal(container: Container, port: Port, target: Container | None, node: N
     return _both({False: (networks[0].ipv4, port.number), True: (networks[0].ipv6, port.number)}, node)
 
 
-def _both(families: Mapping[bool, tuple[str, int]], node: Node) -> Endpoint:
+def _both(families: Mapping[bool, tuple[str, int]], node: Node) -> Endpoint | Refused:
     """The endpoint of the node's first family, with the other one beside it; keys tell whether it is IPv6."""
-    found = {six: pair for six, pair in families.items() if pair[0]}
+    found = {six: pair for six, pair in families.items() if pair[0] and node.counts(six)}
+    if not found:
+        return Refused("family", f"has no address of the family that --family {node.family} asks for")
     prefer_ipv6 = not node.ipv4 and bool(node.ipv6)
     address, port = found[prefer_ipv6] if prefer_ipv6 in found else found[not prefer_ipv6]
     if len(found) == 1:
@@ -124,6 +133,11 @@ def _target_away(container: Container) -> Refused:
     return Refused("not-running", f"shares the network of container {container.joined[:12]}, which does not run")
 
 
+def portless(node: Node) -> Endpoint | Refused:
+    """The endpoint of what has no port."""
+    return Endpoint(node.address, 0) if node.address else Refused("no-address", "this node's address is not known")
+
+
 def _choose(bindings: tuple[Binding, ...], node: Node) -> Endpoint | Refused:
     """A binding to one address before one to all of them; each family with its own port; loopback never."""
     usable: dict[bool, list[tuple[bool, str, int]]] = {}
@@ -139,8 +153,12 @@ def _choose(bindings: tuple[Binding, ...], node: Node) -> Endpoint | Refused:
         if parsed.is_unspecified:
             address = node.ipv6 if is_ipv6(host) else node.ipv4
         if not address:
-            family = "IPv6" if is_ipv6(host) else "IPv4"
+            family = _WORDS[is_ipv6(host)]
             refusals.append(Refused("no-address", f"published on {family} only, and this node has no {family} address"))
+            continue
+        if not node.counts(is_ipv6(address)):
+            refusals.append(Refused("family", f"published on {_WORDS[is_ipv6(address)]} only, and --family "
+                                    f"{node.family} is set"))
             continue
         usable.setdefault(is_ipv6(address), []).append((parsed.is_unspecified, address, binding.host_port))
     if not usable:

@@ -88,6 +88,8 @@ class Reader(threading.Thread):
                 for happening in self._source.hints(self._connected):
                     self._metrics.events.inc()
                     self._hints.touch(happening)
+                    self._journal.debug("event", container=happening.container[:12], network=happening.network,
+                                        note=happening.note or "-")
             except EngineUnavailable as fault:
                 self._journal.trouble("events", str(fault))
             lasted = time.monotonic() - self._since

@@ -20,6 +20,13 @@ class Journal:
         self._troubles: dict[str, tuple[str, float]] = {}
         self._said: dict[str, frozenset[Hashable]] = {}
 
+    def level(self, name: str) -> None:
+        """Say only what is at least as grave as this: debug, info, warning or error."""
+        self._logger.setLevel(name.upper())
+
+    def debug(self, event: str, **fields: Any) -> None:
+        self._logger.debug(line(event, fields))
+
     def info(self, event: str, **fields: Any) -> None:
         self._logger.info(line(event, fields))
 

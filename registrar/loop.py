@@ -135,7 +135,7 @@ def tell(journal: Journal, kind: str, outcome: Outcome, seconds: float) -> None:
     for fault in journal.news("fault", draft.faults):
         journal.warn("metadata", container=fault.container, key=fault.key, value=fault.value[:200], rule=fault.rule)
     # That a container has ended, or is not ours to look at, is no news.
-    for skip in journal.news("skip", (s for s in draft.skips if s.code not in ("not-running", "label"))):
+    for skip in journal.news("skip", (s for s in draft.skips if s.code not in ("not-running", "label", "filtered"))):
         journal.info("skipped", container=skip.container, port=skip.port or "-", reason=skip.reason)
     if draft.rivals:
         journal.trouble("node-id", "another registrar has the same node id, so these entries are left alone; give each "
@@ -152,9 +152,9 @@ def tell(journal: Journal, kind: str, outcome: Outcome, seconds: float) -> None:
         journal.info("drain", service=service_id, why=dict(draft.holds).get(service_id, ""))
     for service_id in outcome.released:
         journal.info("drain-over", service=service_id)
-    if outcome.registered or outcome.deregistered:
-        journal.info("pass", kind=kind, registered=_ids(outcome.registered), deregistered=_ids(outcome.deregistered),
-                     failed=len(outcome.failed), wanted=len(draft.registrations), ms=round(1000 * seconds))
+    say = journal.info if outcome.registered or outcome.deregistered else journal.debug
+    say("pass", kind=kind, registered=_ids(outcome.registered), deregistered=_ids(outcome.deregistered),
+        failed=len(outcome.failed), wanted=len(draft.registrations), ms=round(1000 * seconds))
 
 
 def _ids(ids: tuple[str, ...]) -> str:

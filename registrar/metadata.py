@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 PREFIX = "SERVICE_"
+# Two names of one key.
+ALIASES = {"ip": "address", "weight": "weights"}
 _FORM = re.compile(r"SERVICE_(?:(?P<low>\d{1,5})(?:-(?P<high>\d{1,5}))?_(?:(?P<protocol>tcp|udp|sctp)_)?)?(?P<key>.+)",
                    re.I | re.S)
 
@@ -49,9 +51,10 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """The keys that count for one port."""
+    """The keys that count for one port. `layers` has all that was written for it, the most general first."""
 
     entries: Mapping[str, Entry]
+    layers: Mapping[str, tuple[Entry, ...]]
 
     def get(self, key: str) -> Entry | None:
         """An entry that says something: an empty value means the same as none."""
@@ -62,10 +65,24 @@ class Keys:
         entry = self.get(key)
         return entry.value.strip() if entry else ""
 
+    def all(self, key: str) -> tuple[Entry, ...]:
+        """Every entry for a key, the most particular first, down to an empty one, which hides the rest."""
+        found = []
+        for entry in reversed(self.layers.get(key, ())):
+            if not entry.value.strip():
+                break
+            found.append(entry)
+        return tuple(found)
+
     def scoped(self, key: str) -> bool:
         """Whether the key was written for this port, be its value empty or not."""
         entry = self.entries.get(key)
         return entry is not None and entry.scoped
+
+    @property
+    def any_scoped_to_one(self) -> bool:
+        """Whether anything was written for this very port, and not for a range."""
+        return any(entry.scoped for entry in self.entries.values())
 
     @property
     def any_scoped(self) -> bool:
@@ -81,11 +98,15 @@ class Metadata:
     shadowed: tuple[tuple[Entry, Entry], ...] = ()  # (the entry not used, the one used instead)
 
     def for_port(self, number: int, protocol: str) -> Keys:
-        found: dict[str, Entry] = {}
-        for entry in self.entries:  # sorted: lowest rank first, so that the highest one stays
+        found: dict[str, tuple[Entry, ...]] = {}
+        for entry in self.entries:  # sorted: lowest rank first, so that the highest one is the last
             if entry.is_for(number, protocol):
-                found[entry.key] = entry
-        return Keys(MappingProxyType(found))
+                found[entry.key] = (*found.get(entry.key, ()), entry)
+        return Keys(MappingProxyType({key: entries[-1] for key, entries in found.items()}), MappingProxyType(found))
+
+    def generic(self) -> Keys:
+        """The keys that are written for no port."""
+        return self.for_port(0, "")
 
 
 def read_metadata(env: Iterable[tuple[str, str]], labels: Iterable[tuple[str, str]]) -> Metadata:
@@ -111,5 +132,6 @@ def _entry(spelling: str, value: str, label: bool) -> Entry | None:
     low, protocol = int(match["low"] or 0), (match["protocol"] or "").lower()
     high = int(match["high"] or low)
     level = (0 if not low else 2 if low == high else 1)
-    return Entry(match["key"].lower(), value, spelling, (2 * level + bool(protocol), low - high, label), low, high,
+    key = match["key"].lower()
+    return Entry(ALIASES.get(key, key), value, spelling, (2 * level + bool(protocol), low - high, label), low, high,
                  protocol)

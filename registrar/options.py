@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any, NoReturn
 
+from registrar.filters import read_filter
 from registrar.grammar import is_ipv6, read_bool, read_host, split_list
 from registrar.naming import read_node_id
 
@@ -72,6 +73,16 @@ def _tags(text: str) -> tuple[str, ...]:
     return split_list(text)
 
 
+def _node_address(text: str) -> str:
+    try:
+        return read_host(text)
+    except ValueError as fault:
+        # An interface may have a name that no host has, such as br_lan.100.
+        if re.fullmatch(r"[A-Za-z][A-Za-z0-9_.-]{0,14}", text.strip()):
+            return text.strip()
+        raise ValueError(f"{fault}, or the name of an interface") from None
+
+
 def _ipv6(text: str) -> str:
     address = read_host(text)
     if not is_ipv6(address):
@@ -104,10 +115,13 @@ def _listen(text: str) -> tuple[str, int]:
 _FOR_REGISTRATOR = "taken for Registrator's sake"
 
 OPTIONS: tuple[Option, ...] = (
-    Option("ip", read_host, "", "ADDRESS", "the address of this node for published ports, taken as it is "
-           "(default: the address of the interface with the default route)"),
+    Option("ip", _node_address, "", "ADDRESS", "the address of this node for published ports, taken as it is, or the "
+           "name of an interface that has it (default: the address of the interface with the default route; without "
+           "one, the node's address in its swarm)"),
     Option("ip6", _ipv6, "", "ADDRESS", "this node's IPv6 address, for ports published on IPv6 only "
            "(default: likewise)"),
+    Option("family", _one_of("both", "ipv4", "ipv6"), "both", "both|ipv4|ipv6", "which addresses are registered: "
+           "those of one family only, or both where there are both, IPv4 in front"),
     Option("internal", read_bool, False, "", "register the container's own address and port, not the published ones",
            switch=True),
     Option("network", _pattern, "", "NAME", "with -internal: the network whose address to register, where a container "
@@ -118,8 +132,20 @@ OPTIONS: tuple[Option, ...] = (
     Option("tags", _tags, (), "A,B", "tags for every service, after its own; plain text, no templates"),
     Option("only-label", _label, (), "KEY=VALUE", "look only at containers with this label; may be given several times "
            "(all must match)", many=True),
+    Option("include", read_filter, (), "KIND=PATTERN", "register only containers that match; KIND is label (KEY or "
+           "KEY=VALUE), name, image, network or project (of compose, or a stack), and `*` stands for anything. May be "
+           "given several times: of each kind one has to match", many=True),
+    Option("exclude", read_filter, (), "KIND=PATTERN", "do not register containers that match; may be given several "
+           "times, and beats --include", many=True),
+    Option("one-offs", read_bool, False, "", "register what `docker compose run` started, too", switch=True),
     Option("host-ports", _one_of("named", "all"), "named", "named|all", "which exposed ports count under host "
            "networking: those asked for by metadata or -p, or all of them as in Registrator"),
+    Option("max-ports", _integer(0), 50, "N", "a container with more ports to register than this brings none, but "
+           "those that a SERVICE_<port>_… key names; 0: no limit"),
+    Option("suffix", _one_of("auto", "always", "never"), "auto", "auto|always|never", "when `-<port>` is added to a "
+           "name that was not given for a port: where several ports of the container are registered, always, or never"),
+    Option("merge-tags", read_bool, False, "", "a port's SERVICE_<port>_TAGS are added to SERVICE_TAGS, and do not "
+           "replace them; SERVICE_MERGE_TAGS says so for one container", switch=True),
     Option("deregister", _one_of("always", "on-success"), "always", "always|on-success", "when to take out a container "
            "that ended: always, or unless it failed (exit code 1 to 127)"),
     Option("deregister-on-exit", read_bool, False, "", "take everything out again at SIGTERM (default: it stays)",
@@ -147,6 +173,8 @@ OPTIONS: tuple[Option, ...] = (
            "becomes of the services of a container that was sent its stop signal, or is paused: nothing, Consul's "
            "maintenance, or deregistration"),
     Option("http", _listen, None, "ADDR:PORT", "serve /health, /ready, /metrics and /containers there"),
+    Option("log-level", _one_of("debug", "info", "warning", "error"), "info", "debug|info|warning|error", "how much is "
+           "said: debug adds each event and each comparison that wrote nothing"),
     Option("once", read_bool, False, "", "make one full comparison and exit: 0 when all of it holds, else 1",
            switch=True),
     Option("dry-run", read_bool, False, "", "print what would be registered and removed, and why the rest is not; "

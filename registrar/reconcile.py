@@ -137,7 +137,9 @@ class Reconciler:
             owner = node_id_from(name)
         ipv4, ipv6 = self._addresses()
         # A node that has lost its route for a moment keeps its address: it is still registered under it.
-        return Node(owner, ipv4, ipv6) if ipv4 or ipv6 else Node(owner, self._node.ipv4, self._node.ipv6)
+        if not ipv4 and not ipv6:
+            ipv4, ipv6 = self._node.ipv4, self._node.ipv6
+        return Node(owner, ipv4, ipv6, self._settings.family)
 
     def _read_agent(self) -> dict[str, AgentService]:
         """What the agent holds. A token that may not read is answered with less or nothing, not with an error."""

@@ -9,10 +9,13 @@ from registrar.attributes import meta_of
 from registrar.checks import Report, Target, check_of
 from registrar.container import Container, Port
 from registrar.endpoints import Endpoint, Node, Refused
+from registrar.filters import Filter, is_one_off, why_left_out
 from registrar.grammar import duration_seconds, is_loopback, read_bool, read_host, split_list, unique
 from registrar.health import CONSUL_STATUS, HEALTHY, STARTING
 from registrar.metadata import Entry, Fault, Keys, read_metadata
 from registrar.registration import MIRROR_TTL_S, Beat, Check, Registration, Weights, marked
+
+PROTOCOLS = ("tcp", "udp", "sctp")
 
 
 class Wishes(Protocol):
@@ -34,6 +37,18 @@ class Wishes(Protocol):
     def health(self) -> str: ...
     @property
     def only_label(self) -> tuple[str, ...]: ...
+    @property
+    def include(self) -> tuple[Filter, ...]: ...
+    @property
+    def exclude(self) -> tuple[Filter, ...]: ...
+    @property
+    def one_offs(self) -> bool: ...
+    @property
+    def max_ports(self) -> int: ...
+    @property
+    def suffix(self) -> str: ...
+    @property
+    def merge_tags(self) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -67,22 +82,29 @@ def services_of(container: Container, target: Container | None, node: Node, wish
     def report(entry: Entry, rule: str) -> None:
         faults.append(Fault(container.name, entry.spelling, entry.value, rule))
 
+    named = _named(metadata.generic(), report)
+    ports = sorted({*container.ports, *(p for p in named if container.port(p.number, p.protocol) is None)})
+    if not ports:
+        return Offer(skips=(Skip(container.name, "", "no-ports", "exposes and publishes no port"),),
+                     faults=unique_faults(faults))
     skips, usable = [], []
     label_address = _address_from_label(container, wishes, faults)
-    for port in container.ports:
+    for port in ports:
         keys = metadata.for_port(port.number, port.protocol)
-        found = _place(container, port, target, node, wishes, keys, report)
+        address = _address(keys, report) or label_address
+        by_hand = Port(port.number, port.protocol) in named
+        found = _place(container, port, target, node, wishes, keys, address, by_hand, len(ports) == 1, report)
         if isinstance(found, Refused):
             skips.append(Skip(container.name, str(port), found.code, found.reason))
         else:
-            address = _address(keys, report) or label_address
-            usable.append((port, keys, Endpoint(address, found.port) if address else found))
+            usable.append((port, keys, _moved(found, address, keys, report)))
+    usable, flood = _without_flood(container, usable, wishes)
     grouped = len(usable) > 1  # counted after everything that takes a port out
     registrations = tuple(
         registration for port, keys, endpoint in usable
         for registration in _registrations(container, port, keys, endpoint, grouped, node, wishes, report)
     )
-    return Offer(registrations, tuple(skips), unique_faults(faults))
+    return Offer(registrations, (*skips, *flood), unique_faults(faults))
 
 
 def unique_faults(faults: list[Fault]) -> tuple[Fault, ...]:
@@ -95,27 +117,76 @@ def _ineligible(container: Container, wishes: Wishes) -> Refused | None:
         key, _, value = wanted.partition("=")
         if (key, value) not in container.labels:
             return Refused("label", f"does not carry the label {wanted}")
+    if why := why_left_out(container, wishes.include, wishes.exclude):
+        return Refused("filtered", why)
+    if is_one_off(container) and not wishes.one_offs:
+        return Refused("one-off", "started by `docker compose run`, which --one-offs would register")
     if not container.serving:
         return Refused("not-running", "does not run")
     if wishes.health == "gate" and container.health and container.health.status != HEALTHY:
         word = "waiting for health: " if container.health.status == STARTING else ""
         return Refused("health", f"{word}Docker's health check says {container.health.status}")
-    if not container.ports:
-        return Refused("no-ports", "exposes and publishes no port")
     return None
 
 
+def _named(keys: Keys, report: Report) -> frozenset[Port]:
+    """The ports that SERVICE_PORT names; port 0 stands for a service without a port."""
+    entry = keys.get("port")
+    found = set()
+    for item in split_list(entry.value) if entry else ():
+        number, sign, protocol = item.partition("/")
+        if number.isdecimal() and len(number) < 6 and int(number) < 65536 and (protocol in PROTOCOLS or not sign):
+            found.add(Port(int(number), protocol or "tcp"))
+        elif entry:
+            report(entry, f"give ports such as 9000 or 53/udp, or 0 for a service without one: {item!r} is left out")
+    return frozenset(found)
+
+
 def _place(container: Container, port: Port, target: Container | None, node: Node, wishes: Wishes, keys: Keys,
-           report: Report) -> Endpoint | Refused:
+           address: str, by_hand: bool, alone: bool, report: Report) -> Endpoint | Refused:
+    """Where a port is reached. `address` is the one given by hand; `by_hand`: SERVICE_PORT names the port; `alone`: the
+    container has no other.
+    """
     if (ignore := keys.get("ignore")) and _ignored(ignore, report):
         return Refused("ignored", f"{ignore.spelling} is set")
     if wishes.explicit and not keys.get("name"):
         return Refused("explicit", "explicit mode, and no SERVICE_NAME")
-    asked = wishes.host_ports == "all" or port.asked or keys.any_scoped
-    asked = asked or (len(container.ports) == 1 and keys.get("name") is not None)
+    if by_hand and address and not port.bindings:
+        return Endpoint(address, port.number)
+    asked = by_hand or port.asked or keys.any_scoped or (alone and keys.get("name") is not None)
+    asked = asked or wishes.host_ports == "all"
     if wishes.internal:
         return endpoints.internal(container, port, target, node, asked, keys.value("network"), wishes.network)
-    return endpoints.published(container, port, target, node, asked)
+    if not port.number:
+        return endpoints.portless(node)
+    found = endpoints.published(container, port, target, node, asked)
+    if by_hand and isinstance(found, Refused) and found.code == "not-published":
+        return Refused(found.code, "SERVICE_PORT names it, but it is not published; if something else leads there, say "
+                       "where with SERVICE_ADDRESS")
+    return found
+
+
+def _moved(found: Endpoint, address: str, keys: Keys, report: Report) -> Endpoint:
+    """The endpoint with what was given by hand instead. What was moved has one address only."""
+    entry, port = keys.get("port"), found.port
+    if entry and entry.scoped:
+        if entry.value.strip().isdecimal() and 0 < int(entry.value) < 65536:
+            port = int(entry.value)
+        else:
+            report(entry, "give the port to register, 1 to 65535: not used")
+    return Endpoint(address or found.address, port) if address or port != found.port else found
+
+
+def _without_flood(container: Container, usable: list[tuple[Port, Keys, Endpoint]],
+                   wishes: Wishes) -> tuple[list[tuple[Port, Keys, Endpoint]], list[Skip]]:
+    """Ports without those of a published range, if there are too many; a port that was named by itself stays."""
+    named = [one for one in usable if one[1].any_scoped_to_one]
+    if not wishes.max_ports or len(usable) - len(named) <= wishes.max_ports:
+        return usable, []
+    rest = [port for port, keys, _ in usable if not keys.any_scoped_to_one]
+    return named, [Skip(container.name, "", "too-many-ports", f"{len(rest)} ports, {rest[0]} to {rest[-1]}, are more "
+                        f"than --max-ports {wishes.max_ports}: name those to register with SERVICE_<port>_NAME, or "
+                        "take a range out with SERVICE_<low>-<high>_IGNORE")]
 
 
 def _ignored(entry: Entry, report: Report) -> bool:
@@ -161,7 +232,7 @@ def _registrations(container: Container, port: Port, keys: Keys, endpoint: Endpo
     default_id = naming.default_id(node.id, container, port)
     custom_id = _id(keys, report) or default_id
     check = check_of(keys, Target(endpoint.address, endpoint.port, container.id, port.number), report)
-    for number, name in enumerate(_names(container, port, keys, grouped, report)):
+    for number, name in enumerate(_names(container, port, keys, grouped, wishes, report)):
         suffix = f":{naming.dns_name(name) or number}" if number else ""
         yield _registration(container, port, keys, endpoint, node, wishes, report, check, name,
                             custom_id + suffix, default_id + suffix)
@@ -185,7 +256,7 @@ def _registration(container: Container, port: Port, keys: Keys, endpoint: Endpoi
         exposed=str(port),
         beats=_beats(container, check, wishes),
         weights=_weights(keys, report),
-        tag_override=_tag_override(keys, report),
+        tag_override=_switch(keys, "enable_tag_override", False, report),
     )
     return marked(draft, node.id, container.id)
 
@@ -202,7 +273,7 @@ def _beats(container: Container, check: Check, wishes: Wishes) -> tuple[Beat, ..
 
 
 def _weights(keys: Keys, report: Report) -> Weights | None:
-    entry = keys.get("weights") or keys.get("weight")
+    entry = keys.get("weights")
     if entry is None:
         return None
     words = [word.strip() for word in entry.value.split(",")]
@@ -213,17 +284,8 @@ def _weights(keys: Keys, report: Report) -> Weights | None:
     return None
 
 
-def _tag_override(keys: Keys, report: Report) -> bool:
-    entry = keys.get("enable_tag_override")
-    try:
-        return entry is not None and read_bool(entry.value)
-    except ValueError as fault:
-        assert entry is not None
-        report(entry, f"{fault}: taken for false")
-        return False
-
-
-def _names(container: Container, port: Port, keys: Keys, grouped: bool, report: Report) -> tuple[str, ...]:
+def _names(container: Container, port: Port, keys: Keys, grouped: bool, wishes: Wishes,
+           report: Report) -> tuple[str, ...]:
     entry = keys.get("name")
     names = split_list(entry.value) if entry else ()
     if entry and not all(name.isprintable() for name in names):
@@ -232,7 +294,8 @@ def _names(container: Container, port: Port, keys: Keys, grouped: bool, report: 
     elif entry and any(naming.dns_name(name) != name for name in names):
         report(entry, "such a name cannot be looked up through DNS: registered under it all the same")
     # A port's own NAME, even an empty one, says that no suffix is wanted.
-    suffix = f"-{port.number}" if grouped and not keys.scoped("name") else ""
+    grouped = {"auto": grouped, "always": True, "never": False}[wishes.suffix]
+    suffix = f"-{port.number}" if grouped and port.number and not keys.scoped("name") else ""
     return tuple(name + suffix for name in names or (naming.default_name(container),))
 
 
@@ -248,12 +311,23 @@ def _id(keys: Keys, report: Report) -> str:
 
 
 def _tags(port: Port, keys: Keys, wishes: Wishes, report: Report) -> tuple[str, ...]:
-    entry = keys.get("tags")
-    own = split_list(entry.value) if entry else ()
-    if entry and not all(tag.isprintable() for tag in own):
-        report(entry, "tags have printable characters only: the others are left out")
-        own = tuple(tag for tag in own if tag.isprintable())
+    entries = keys.all("tags")
+    if not _switch(keys, "merge_tags", wishes.merge_tags, report):
+        entries = entries[:1]
+    own = tuple(tag for entry in entries for tag in split_list(entry.value))
+    for entry in entries:
+        if not all(tag.isprintable() for tag in split_list(entry.value)):
+            report(entry, "tags have printable characters only: the others are left out")
     protocol = () if port.protocol == "tcp" else (port.protocol,)
-    return unique((*own, *wishes.tags, *protocol))
+    return unique((*(tag for tag in own if tag.isprintable()), *wishes.tags, *protocol))
 
 
+def _switch(keys: Keys, key: str, default: bool, report: Report) -> bool:
+    entry = keys.get(key)
+    if entry is None:
+        return default
+    try:
+        return read_bool(entry.value)
+    except ValueError as fault:
+        report(entry, f"{fault}: taken for {str(default).lower()}")
+        return default

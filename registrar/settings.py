@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from catalog.address import parse_endpoints
 from catalog.errors import InvalidAddress
+from registrar.filters import Filter
 from registrar.options import OPTIONS, UsageError, read_options
 
 SCHEMES = ("consul", "consul-catalog", "consulkv")
@@ -22,13 +23,20 @@ class Settings:
     prefix: str
     ip: str
     ip6: str
+    family: str
     internal: bool
     network: str
     explicit: bool
     use_ip_from_label: str
     tags: tuple[str, ...]
     only_label: tuple[str, ...]
+    include: tuple[Filter, ...]
+    exclude: tuple[Filter, ...]
+    one_offs: bool
     host_ports: str
+    max_ports: int
+    suffix: str
+    merge_tags: bool
     deregister: str
     deregister_on_exit: bool
     node_id: str
@@ -44,6 +52,7 @@ class Settings:
     health: str
     drain: str
     http: tuple[str, int] | None
+    log_level: str
     once: bool
     dry_run: bool
     notes: tuple[str, ...] = ()

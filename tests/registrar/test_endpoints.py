@@ -159,6 +159,42 @@ def test_a_container_with_both_families_on_its_network_in_internal_mode():
         "Address": "fd01::2", "Port": 80}
 
 
+EACH = {"8080/tcp": [(WILD, 1), ("::", 2)]}
+# title: (--family, bindings, what is registered, or the kind of reason)
+FAMILIES = {
+    "IPv4 only": ("ipv4", EACH, "10.0.0.5:1"),
+    "IPv6 only": ("ipv6", EACH, "fd00::5:2"),
+    "bound in the other one": ("ipv6", {"8080/tcp": [(WILD, 1)]}, "family"),
+    "bound to one address of the other one": ("ipv4", {"8080/tcp": [("fd00::9", 1)]}, "family"),
+    "bound to one address of it": ("ipv6", {"8080/tcp": [("10.9.9.9", 1), ("fd00::9", 2)]}, "fd00::9:2"),
+}
+
+
+@pytest.mark.parametrize(("family", "ports", "expected"), FAMILIES.values(), ids=FAMILIES)
+def test_one_family_only(family, ports, expected):
+    found = services_of(container(ports=ports), None, replace(DUAL, family=family), settings())
+    assert [f"{r.address}:{r.port}" for r in found.registrations] + [s.code for s in found.skips] == [expected]
+    assert not any(r.tagged for r in found.registrations)
+
+
+@pytest.mark.parametrize(("family", "expected"), [("ipv4", "10.0.0.5"), ("ipv6", "fd00::5")])
+def test_one_family_only_under_host_networking_and_without_a_port(family, expected):
+    for changes in ({"ports": {}, "mode": "host", "env": {"SERVICE_PORT": "80"}},
+                    {"ports": {}, "env": {"SERVICE_PORT": "0"}}):
+        found = services_of(container(**changes), None, replace(DUAL, family=family), settings())
+        assert [r.address for r in found.registrations] == [expected]
+
+
+@pytest.mark.parametrize(("address", "family", "expected"), [
+    ("172.18.0.2", "ipv4", "172.18.0.2"), ("fd01::2", "ipv6", "fd01::2"), ("172.18.0.2", "ipv6", ""),
+    ("fd01::2", "ipv4", "")])
+def test_one_family_only_in_internal_mode(address, family, expected):
+    made = container(exposed=["80/tcp"], networks={"a": address})
+    found = services_of(made, None, replace(DUAL, family=family), settings("-internal"))
+    assert [r.address for r in found.registrations] == ([expected] if expected else [])
+    assert expected or [s.code for s in found.skips] == ["family"]
+
+
 TWO_NETWORKS = {"front": "172.18.0.2", "back_1": "172.19.0.2", "ingress": "10.0.0.4"}
 
 

@@ -1,5 +1,6 @@
 """The command itself: exit statuses, --once, --dry-run, the status page."""
 
+import contextlib
 import json
 import os
 import secrets
@@ -8,7 +9,7 @@ import sys
 
 import pytest
 
-from deploy.local import ROOT, Container, RegistrarProcess, child_environment, free_port
+from deploy.local import ROOT, Container, RegistrarProcess, child_environment, free_port, wait_until
 
 
 def registrar(*words, env=None):
@@ -73,6 +74,54 @@ def test_settings_come_from_the_environment_too(consul, go_demo_image):
         status, _, err = registrar("consul://", env=env)
         assert status == 0, err
     assert [(i["ServiceAddress"], i["ServiceID"][:5]) for i in consul.instances("web")] == [("10.0.0.6", "envy:")]
+
+
+def test_plan_tells_for_each_container_which_rule_keeps_it_out(consul, go_demo_image):
+    label = {"portbook.test": secrets.token_hex(6)}
+    words = ("--node-id", "n1", "-ip", "10.0.0.5", "--only-label", "=".join(*label.items()))
+    flags = ("--exclude", "label=tier=batch", "--include", "image=go-demo", "--max-ports", "2", "--suffix", "always")
+    with contextlib.ExitStack() as stack:
+        def run(**changes):
+            return stack.enter_context(Container(labels=label | changes.pop("labels", {}), **changes)).name
+
+        web = run(env={"SERVICE_NAME": "web"})
+        batch = run(labels={"tier": "batch"})
+        once = run(labels={"com.docker.compose.oneoff": "True"})
+        flood = run(ports={8080: None, 9001: None, 9002: None}, env={"SERVICE_9001_NAME": "one"})
+        many = run(ports={8080: None, 9001: None, 9002: None})
+        worker = run(ports={}, env={"SERVICE_PORT": "0", "SERVICE_NAME": "worker"})
+        hosted = run(network="host", env={"PORT": str(free_port()), "SERVICE_PORT": "9123", "SERVICE_NAME": "hosted",
+                                          "SERVICE_8080_IGNORE": "yes"})
+        status, out, err = registrar("plan", "--json", *words, *flags, f"consul://{consul.address}")
+        assert status == 0, err
+        assert registrar("--once", *words, *flags, f"consul://{consul.address}")[0] == 0
+    rows = {c["name"]: [(p["port"] if p.get("port") else "", p.get("code", p.get("service"))) for p in c["ports"]]
+            for c in json.loads(out)["containers"]}
+    assert rows == {
+        web: [("8080/tcp", "web-8080")],
+        batch: [("", "filtered")],
+        once: [("", "one-off")],
+        flood: [("8080/tcp", "go-demo-8080"), ("9001/tcp", "one"), ("9002/tcp", "go-demo-9002")],
+        many: [("", "too-many-ports")],
+        worker: [("0/tcp", "worker"), ("8080/tcp", "not-published")],
+        hosted: [("8080/tcp", "ignored"), ("9123/tcp", "hosted-9123")],
+    }
+    assert [(i["ServiceAddress"], i["ServicePort"]) for i in consul.instances("worker")] == [("10.0.0.5", 0)]
+    assert [i["ServicePort"] for i in consul.instances("hosted-9123")] == [9123]
+
+
+def test_how_much_is_said(consul, go_demo_image):
+    label = {"portbook.test": secrets.token_hex(6)}
+    only = ("--only-label", "=".join(*label.items()))
+    with RegistrarProcess(consul.address, "n1", "10.0.0.5", *only, "--log-level", "debug", http=True) as loud, \
+            RegistrarProcess(consul.address, "n2", "10.0.0.5", *only, "--log-level", "error", http=True) as quiet:
+        for process in (loud, quiet):
+            process.wait_ready()
+        with Container(labels=label, env={"SERVICE_CHECK_INTERVAL": "x", "SERVICE_CHECK_TCP": "1"}) as web:
+            wait_until(lambda: len(consul.instances("go-demo")) == 2, 10)
+            wait_until(lambda: "event=event" in loud.output() and web.id[:12] in loud.output(), 5)
+    assert "level=WARNING event=metadata" in loud.output() and "event=pass kind=full registered=0" in loud.output()
+    assert quiet.output() == ""
 
 
 def test_the_status_page(consul, engine):

@@ -48,6 +48,12 @@ NAMES = {
     "an empty IGNORE means nothing": (WEB, {"SERVICE_IGNORE": ""}, (), [("8080", "go-demo")]),
     "a port's IGNORE=no beats the generic yes": (
         TWO, {"SERVICE_IGNORE": "yes", "SERVICE_8080_IGNORE": "no"}, (), [("8080", "go-demo")]),
+    "a suffix always": (WEB, {"SERVICE_NAME": "w"}, ("--suffix", "always"), [("8080", "w-8080")]),
+    "always, but not on a port's own name": (
+        TWO, {"SERVICE_8080_NAME": "w"}, ("--suffix", "always"), [("8080", "w"), ("9090", "go-demo-9090")]),
+    "a suffix never: several ports of one service": (
+        TWO, {}, ("--suffix", "never"), [("8080", "go-demo"), ("9090", "go-demo")]),
+    "a service without a port": ({}, {"SERVICE_PORT": "0"}, (), [("0", "go-demo")]),
     "a name with a line break is not used": (WEB, {"SERVICE_NAME": "a\nb"}, (), [("8080", "go-demo")]),
 }
 
@@ -71,12 +77,104 @@ def test_weights(env, weights):
     assert body(**env).get("Weights") == weights
 
 
+@pytest.mark.parametrize("key", ["ADDRESS", "IP"])
 @pytest.mark.parametrize(("text", "address"), [
     ("10.1.1.1", "10.1.1.1"), ("[fd00::1]", "fd00::1"), ("web.example.org", "web.example.org"),
     ("127.0.0.1", "10.0.0.5"), ("0.0.0.0", "10.0.0.5"), ("999.1.1.1", "10.0.0.5")])
-def test_an_address_given_by_hand(text, address):
-    assert body(ADDRESS=text, CHECK_TCP="1")["Address"] == address
-    assert address in body(ADDRESS=text, CHECK_TCP="1")["Check"]["TCP"]
+def test_an_address_given_by_hand(key, text, address):
+    assert body(**{key: text}, CHECK_TCP="1")["Address"] == address
+    assert address in body(**{key: text}, CHECK_TCP="1")["Check"]["TCP"]
+
+
+def test_two_names_of_one_key_are_told():
+    found = offer(env={"SERVICE_IP": "10.1.1.1", "SERVICE_ADDRESS": "10.2.2.2"})
+    assert found.registrations[0].address == "10.2.2.2"
+    assert [(f.key, f.value) for f in found.faults] == [("SERVICE_IP", "10.1.1.1")]
+
+
+def test_a_ports_ip_beats_the_generic_address():
+    assert body(ADDRESS="10.1.1.1", **{"8080_IP": "10.2.2.2"})["Address"] == "10.2.2.2"
+
+
+# title: (env, labels, flags, tags of 8080)
+MERGED = {
+    "a port's list replaces the generic one": (
+        {"SERVICE_TAGS": "a,b", "SERVICE_8080_TAGS": "c"}, {}, (), ["c"]),
+    "merged: the most particular first": (
+        {"SERVICE_TAGS": "a,c", "SERVICE_8080_TAGS": "c,d"}, {}, ("--merge-tags",), ["c", "d", "a"]),
+    "a label is merged with a variable": (
+        {"SERVICE_TAGS": "a"}, {"SERVICE_TAGS": "b"}, ("--merge-tags",), ["b", "a"]),
+    "the container asks for it": (
+        {"SERVICE_TAGS": "a", "SERVICE_8080_TAGS": "b", "SERVICE_MERGE_TAGS": "yes"}, {}, (), ["b", "a"]),
+    "the container does not want it": (
+        {"SERVICE_TAGS": "a", "SERVICE_8080_TAGS": "b", "SERVICE_MERGE_TAGS": "no"}, {}, ("--merge-tags",), ["b"]),
+    "an empty list takes all the general ones away": (
+        {"SERVICE_TAGS": "a", "SERVICE_8080_TAGS": ""}, {"SERVICE_8000-9000_TAGS": "r"}, ("--merge-tags",), []),
+    "the range lies between": (
+        {"SERVICE_TAGS": "a", "SERVICE_8080_TAGS": "b", "SERVICE_8000-9000_TAGS": "r"}, {}, ("--merge-tags",),
+        ["b", "r", "a"]),
+}
+
+
+@pytest.mark.parametrize(("env", "labels", "flags", "tags"), MERGED.values(), ids=MERGED)
+def test_merging_of_tags(env, labels, flags, tags):
+    found = offer(WEB, flags, env=env, labels=labels)
+    assert list(found.registrations[0].tags) == tags and not found.faults
+
+
+RTP = {f"{port}/udp": [(WILD, port)] for port in range(10000, 10060)}
+
+
+def test_a_range_of_ports_does_not_flood_the_catalog():
+    found = offer(WEB | RTP)
+    assert not found.registrations
+    assert [s.code for s in found.skips] == ["too-many-ports"]
+    assert "61 ports, 8080/tcp to 10059/udp, are more than --max-ports 50" in found.skips[0].reason
+
+
+def test_a_port_that_is_named_by_itself_is_registered_beside_a_flood():
+    found = offer(WEB | RTP, env={"SERVICE_8080_NAME": "sip", "SERVICE_10000-10059_TAGS": "rtp"})
+    assert [(r.name, r.port) for r in found.registrations] == [("sip", 32768)]
+    assert "60 ports, 10000/udp to 10059/udp" in found.skips[0].reason
+
+
+@pytest.mark.parametrize(("flags", "env", "count"), [
+    (("--max-ports", "61"), {}, 61), (("--max-ports", "0"), {}, 61), (("--max-ports", "60"), {}, 0),
+    ((), {"SERVICE_10000-10059_IGNORE": "true"}, 1)])
+def test_the_limit_of_ports_can_be_moved_and_ignored_ports_do_not_count(flags, env, count):
+    assert len(offer(WEB | RTP, flags, env=env).registrations) == count
+
+
+HOST = {"ports": {}, "mode": "host", "networks": {"host": ""}}
+# title: (changes, SERVICE_ variables, flags, [address:port]); all for containers without an exposed port
+DECLARED = {
+    "host networking": (HOST, {"PORT": "9000"}, (), ["10.0.0.5:9000"]),
+    "several, with a protocol": (HOST, {"PORT": "9000, 53/udp"}, (), ["10.0.0.5:53", "10.0.0.5:9000"]),
+    "the container's own address": ({"ports": {}}, {"PORT": "9000"}, ("-internal",), ["172.17.0.2:9000"]),
+    "not published: nothing leads there": ({"ports": {}}, {"PORT": "9000"}, (), []),
+    "unless it is said what does": ({"ports": {}}, {"PORT": "9000", "ADDRESS": "10.9.9.9"}, (), ["10.9.9.9:9000"]),
+    "no port at all": ({"ports": {}}, {"PORT": "0"}, (), ["10.0.0.5:0"]),
+    "no port at all, internal": ({"ports": {}}, {"PORT": "0"}, ("-internal",), ["172.17.0.2:0"]),
+    "no port is not a port": ({"ports": {}}, {"PORT": "none"}, (), []),
+    "one for all ports there are": ({"ports": {}}, {"PORT": "70000,8/icmp,²"}, (), []),
+    "published anyway": ({"ports": WEB}, {"PORT": "8080"}, (), ["10.0.0.5:32768"]),
+    "another port for one that there is": ({"ports": WEB}, {"8080_PORT": "80"}, (), ["10.0.0.5:80"]),
+    "at another address": ({"ports": WEB}, {"8080_PORT": "80", "IP": "10.9.9.9"}, (), ["10.9.9.9:80"]),
+    "another port that is none": ({"ports": WEB}, {"8080_PORT": "0"}, (), ["10.0.0.5:32768"]),
+}
+
+
+@pytest.mark.parametrize(("changes", "env", "flags", "expected"), DECLARED.values(), ids=DECLARED)
+def test_ports_that_metadata_names(changes, env, flags, expected):
+    found = offer(flags=flags, env={f"SERVICE_{k}": v for k, v in env.items()}, **changes)
+    assert [f"{r.address}:{r.port}" for r in found.registrations] == expected
+    assert expected or found.skips
+
+
+def test_a_service_without_a_port_has_no_check_that_connects():
+    found = offer({}, env={"SERVICE_PORT": "0", "SERVICE_CHECK_TCP": "1"})
+    assert "Check" not in found.registrations[0].body()
+    assert [f.key for f in found.faults] == ["SERVICE_CHECK_TCP"]
 
 
 def test_headers_and_arguments_have_the_shape_that_consul_takes():

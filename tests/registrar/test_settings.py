@@ -41,7 +41,9 @@ def test_every_option_is_also_a_variable_and_the_flag_wins(option):
     samples = {"ip": ("10.0.0.1", "10.0.0.2"), "ip6": ("fd00::1", "fd00::2"), "tags": ("a", "b"), "deregister":
                ("on-success", "always"), "host-ports": ("all", "named"), "only-label": ("a=1", "b=2"), "http":
                (":9180", "127.0.0.1:9181"), "health": ("off", "off"), "drain": ("off", "off"), "ttl": ("60", "70"),
-               "ttl-refresh": ("10", "20"), "network": ("a", "b.*"), "adopt-host": ("a", "b")}
+               "ttl-refresh": ("10", "20"), "network": ("a", "b.*"), "adopt-host": ("a", "b"),
+               "log-level": ("debug", "error"), "family": ("ipv4", "ipv6"), "suffix": ("always", "never"),
+               "include": ("name=a", "image=b"), "exclude": ("label=a=1", "project=p")}
     low, high = samples.get(option.name, ("true", "false") if option.switch else ("7", "8"))
     partner = {"ttl": " -ttl-refresh 5", "ttl-refresh": " -ttl 600"}.get(option.name, "")
     from_variable = read(URI + partner, {option.variable: low})
