@@ -72,7 +72,7 @@ def stop() -> str:
 
 def answers() -> bool:
     """Whether the engine that DOCKER_HOST or the default socket names answers."""
-    if not os.environ.get("DOCKER_HOST") and not _listens("/var/run/docker.sock"):
+    if not os.environ.get("DOCKER_HOST") and not listens("/var/run/docker.sock"):
         return False  # the library would leave its socket unclosed
     try:
         client = docker.from_env(timeout=5)
@@ -86,7 +86,8 @@ def answers() -> bool:
         client.close()
 
 
-def _listens(path: str) -> bool:
+def listens(path: str) -> bool:
+    """Whether anything answers at a socket's path."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         return probe.connect_ex(path) == 0
 

@@ -25,9 +25,12 @@ LABEL = "portbook.content"
 CHANGES = ("EXPOSE 8080", 'ENTRYPOINT ["/go-demo/serve"]', "ENV PATH=/bin")
 
 
-def build(*tags: str) -> str:
-    """Makes sure that the image is there with today's content and has these tags too; returns its name."""
-    client: Any = docker.from_env(timeout=60)
+def build(*tags: str, host: str = "") -> str:
+    """Makes sure that the image is there with today's content and has these tags too; returns its name.
+
+    `host` is another engine's address than the usual one.
+    """
+    client: Any = docker.DockerClient(base_url=host, timeout=60) if host else docker.from_env(timeout=60)
     try:
         content = _root_filesystem()
         digest = hashlib.sha256(content + "\n".join(CHANGES).encode()).hexdigest()
