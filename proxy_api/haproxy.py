@@ -10,6 +10,7 @@ import itertools
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -168,9 +169,21 @@ class Haproxy:
             noted = 0
         if noted and self._is_ours(noted):
             return noted
-        found = {pid for path in Path("/proc").glob("[0-9]*") if self._is_ours(pid := int(path.name))}
+        found = self._processes()
         # Workers have the master's command line; only the master's parent is none of them.
         return min((pid for pid in found if _parent(pid) not in found), default=None)
+
+    def kill(self) -> list[int]:
+        """End whatever process of this HAProxy there is, at once; their pids."""
+        found = sorted(self._processes())
+        for pid in found:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        return found
+
+    def _processes(self) -> set[int]:
+        """Master and workers, by the list of processes."""
+        return {pid for path in Path("/proc").glob("[0-9]*") if self._is_ours(pid := int(path.name))}
 
     def _is_ours(self, pid: int) -> bool:
         try:

@@ -1,7 +1,8 @@
 """`proxy-api serve`: HAProxy and the API as siblings, each started again when it ends. Shell.
 
 HAProxy has a session of its own and outlives this process; the next one adopts it. The API does not: there is one
-writer. Deaths are seen through pid file descriptors, which work for an adopted process too.
+writer. Deaths are seen through pid file descriptors, which work for an adopted process too. A HAProxy that hangs is
+ended with all its workers, the draining ones too: while it stands, nobody else gets its connections.
 """
 
 import contextlib
@@ -23,6 +24,7 @@ from typing import IO
 from proxy_api import render
 from proxy_api.certificates import Certificates
 from proxy_api.haproxy import Haproxy, environment
+from proxy_api.pulse import Watchdog
 from proxy_api.settings import Settings
 from proxy_api.state import ProxyState
 from proxy_api.surroundings import Around, bootstrap, text_environment
@@ -34,6 +36,7 @@ START_TIMEOUT_S = 5.0
 MAX_PAUSE_S = 5.0
 KILL_AFTER_S = 5.0
 API_GRACE_S = 35.0
+TURN_S = 0.25
 _PR_SET_PDEATHSIG = 1
 
 
@@ -94,6 +97,7 @@ class Supervisor:
         self._base = Path(settings.configs_path)
         self._haproxy = Haproxy(settings.configs_path, settings.haproxy_bin)
         self._proxy, self._api = Child("haproxy"), Child("api")
+        self._watchdog = Watchdog(self._haproxy)
         self._log = self._base / "haproxy.log"
         self._log_read = 0
         self._stop = False
@@ -110,6 +114,7 @@ class Supervisor:
         while not self._stop:
             self._start_due()
             self._wait(wake, [self._proxy, self._api], self._next_start())
+            self._end_hung()
             self._relay_log()
         self._shut_down(wake)
         os.close(lock)
@@ -152,11 +157,12 @@ class Supervisor:
             self._proxy.watch(master, None)
         except ProcessLookupError:
             return
+        self._watchdog.watch(master)
         log.info("event=adopted process=haproxy pid=%d digest=%s", master, self._haproxy.serving())
 
     def _next_start(self) -> float:
-        due = [c.start_at for c in (self._proxy, self._api) if not c.pid]
-        return max(0.0, min(due) - time.monotonic()) if due else 0.5
+        due = [c.start_at - time.monotonic() for c in (self._proxy, self._api) if not c.pid]
+        return max(0.0, min(*due, TURN_S)) if due else TURN_S
 
     def _start_due(self) -> None:
         now = time.monotonic()
@@ -167,6 +173,9 @@ class Supervisor:
             self._start(self._api, self._api_command, None, None, _die_with_parent)
 
     def _start_proxy(self) -> None:
+        if left := self._haproxy.kill():
+            # A worker that was stopped outlives its master, and would get a share of the new one's connections.
+            log.warning("event=killed process=haproxy pids=%s", ",".join(map(str, left)))
         try:
             with open(self._log, "ab") as output:
                 self._start(self._proxy, self._haproxy.command(), output, environment(), None)
@@ -174,6 +183,7 @@ class Supervisor:
             self._proxy.not_started(fault)
             return
         if self._proxy.pid:
+            self._watchdog.watch(self._proxy.pid)
             with contextlib.suppress(OSError):
                 self._haproxy.remember(self._proxy.pid)
 
@@ -196,6 +206,8 @@ class Supervisor:
         """Until a child ends, a signal comes, or the time is over."""
         poll = select.poll()
         poll.register(wake, select.POLLIN)
+        for pulse in self._watchdog.pulses if self._proxy.pid and not self._stop else ():
+            pulse.register(poll)
         for child in children:
             if child.pid:
                 poll.register(child.descriptor, select.POLLIN)
@@ -205,6 +217,13 @@ class Supervisor:
         for child in children:
             if child.pid and child.descriptor in ready:
                 child.ended()
+
+    def _end_hung(self) -> None:
+        """End a HAProxy that does not answer any more. It is started again as if it had died."""
+        if self._proxy.pid and (why := self._watchdog.hung()):
+            log.error('event=hung process=haproxy pid=%d reason="%s"', self._proxy.pid, why)
+            self._proxy.signal(signal.SIGKILL)
+            self._haproxy.kill()
 
     def _relay_log(self) -> None:
         """Pass on what HAProxy wrote. It writes to a file, because a pipe would end with us."""

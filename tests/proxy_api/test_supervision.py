@@ -52,14 +52,89 @@ def _api_pids(proxy: ProxyProcess) -> list[int]:
     return [pid for pid in proxy.pids() if pid not in proxy.haproxy_pids() and pid != proxy.process.pid]
 
 
-@pytest.mark.parametrize("which", [0, -1], ids=["master", "worker"])
-def test_a_haproxy_that_dies_is_back_with_the_same_routes_within_two_seconds(proxy: ProxyProcess, which: int) -> None:
-    before = proxy.haproxy_pids()
-    os.kill(before[which], signal.SIGKILL)
-    wait_until(lambda: not set(before) & set(proxy.haproxy_pids()) and proxy.get("/x").status == 200, 2,
-               "another HAProxy serves the same routes")
+MASTER, WORKER, BOTH = "master", "worker", "both"
+
+
+def hurt(haproxy: Haproxy, which: str, number: signal.Signals) -> Processes:
+    """Signal the master, its worker, or both; what they were."""
+    before = settled(haproxy)
+    for name, pid in ((MASTER, before.master), (WORKER, before.worker)):
+        if which in (name, BOTH):
+            os.kill(pid, number)
+    return before
+
+
+@pytest.mark.parametrize(("number", "which"), [
+    (signal.SIGKILL, MASTER), (signal.SIGKILL, WORKER),
+    (signal.SIGSTOP, MASTER), (signal.SIGSTOP, WORKER), (signal.SIGSTOP, BOTH),
+])
+def test_a_haproxy_that_dies_or_hangs_is_replaced_with_the_same_routes_and_servers(
+        consul: ConsulServer, origins: dict[str, Origin], proxy: ProxyProcess, number: signal.Signals,
+        which: str) -> None:
+    haproxy = Haproxy(str(proxy.configs_path))
+    with Origin("d") as added:
+        consul.register("x", added.host, added.port, id="d", meta={"registrar-container": "d"})
+        assert proxy.api("reconfigure", serviceName="x", servicePath="/x,/y").json["Change"] == "runtime"
+        gone = consul.register("x", "127.0.0.1", 9, id="e", meta={"registrar-container": "e"})
+        assert proxy.api("reconfigure", serviceName="x", servicePath="/x,/y").json["Change"] == "runtime"
+        consul.deregister(gone)
+        wanted = {(o.host, o.port) for o in (*origins.values(), added)}
+        wait_until(lambda: rotation(haproxy) == wanted, 5, "one came and one went at run time")
+        old = set(proxy.haproxy_pids())
+        hurt(haproxy, which, number)
+        wait_until(lambda: not old & set(proxy.haproxy_pids()) and proxy.get("/x").status == 200, 6,
+                   "another HAProxy serves, and none of the old one is left")
+        proxy.wait_ready(5)
+        assert rotation(haproxy) == wanted
+        assert proxy.instances("/x") == proxy.instances("/y") == {"a", "b", "c", "d"}
+    assert ("event=hung" in proxy.log.read_text()) is (number == signal.SIGSTOP)
+
+
+def rotation(haproxy: Haproxy) -> set[tuple[str, int]]:
+    """Where requests for x may go, by HAProxy's own word."""
+    return {(address, port) for address, port, active in haproxy.observe(["x-be"], []).servers["x-be"].values()
+            if active}
+
+
+@pytest.mark.parametrize("which", [MASTER, WORKER])
+@pytest.mark.parametrize("change", ["runtime", "reload"])
+def test_a_change_while_haproxy_hangs_is_whole_or_not_at_all(
+        proxy: ProxyProcess, consul: ConsulServer, which: str, change: str) -> None:
+    """Whoever waits is told the truth; of whoever gives up nothing half is left; nobody's change is lost."""
+    def one(path: str) -> dict[str, str]:
+        return {"serviceName": "x" if change == "runtime" else "y", "servicePath": path}
+
+    consul.register("y", "127.0.0.1", 9)
+    hurt(Haproxy(str(proxy.configs_path)), which, signal.SIGSTOP)
+    with ThreadPoolExecutor(3) as pool:
+        gave_up = pool.submit(proxy.call, "GET", "reconfigure", one("/gave-up"), timeout=0.3)
+        waits = pool.submit(proxy.api, "reconfigure", **one("/waits"))
+        other = pool.submit(proxy.api, "reconfigure", serviceName="z", servicePath="/z")
+        assert gave_up.result(60).status in (0, 200), "a master is not needed for every change"
+        statuses = waits.result(60).status, other.result(60).status
+    assert statuses == (200, 200), "it waits for the replacement"
     proxy.wait_ready(5)
-    assert proxy.instances("/x") == {"a", "b", "c"}
+    key, routes = f"docker-flow/{one('')['serviceName']}/path", Haproxy(str(proxy.configs_path)).current
+
+    def agree() -> bool:
+        entries = (routes / "routes-prefix.map").read_text()
+        return {path for path in ("/gave-up", "/waits") if f"{path} " in entries} == {stored(consul)[key]}
+
+    wait_until(agree, 10, "record and HAProxy agree on one of the two")
+
+
+def test_a_hang_shows_in_ready_until_it_is_over(proxy: ProxyProcess) -> None:
+    hurt(Haproxy(str(proxy.configs_path)), WORKER, signal.SIGSTOP)
+    status, answer = proxy.api("/ready")
+    assert (status, answer["Message"]) == (503, "HAProxy does not answer; it is being started again")
+    proxy.wait_ready(10)
+
+
+def test_a_worker_left_stopped_by_its_dead_master_gets_no_share_of_the_connections(proxy: ProxyProcess) -> None:
+    haproxy = Haproxy(str(proxy.configs_path))
+    before = hurt(haproxy, WORKER, signal.SIGSTOP)
+    os.kill(before.master, signal.SIGKILL)
+    wait_until(lambda: before.worker not in proxy.haproxy_pids() and proxy.get("/x").status == 200, 6, "it is gone")
 
 
 def test_killing_the_api_costs_no_request_and_its_successor_adopts_the_haproxy(proxy: ProxyProcess) -> None:
