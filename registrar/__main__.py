@@ -75,7 +75,8 @@ def _addressed(settings: Settings) -> Settings:
         address = "" if settings.ip or settings.ip6 else _swarm_address()
         if not address:
             raise
-        settings = replace(settings, ip=address)
+        note = f"the address of this node is {address}, as its swarm has it; -ip would say another"
+        settings = replace(settings, ip=address, notes=(*settings.notes, note))
         require_address(settings.ip, settings.ip6, settings.family)
     return settings
 

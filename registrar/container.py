@@ -29,12 +29,16 @@ class Binding:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Port:
-    """A port inside the container. `asked` tells that somebody wanted it published, whether it was or not."""
+    """A port inside the container. `asked` tells that somebody wanted it published, whether it was or not.
+
+    `ingress` is the port of every node of a swarm that leads to it, 0 for none.
+    """
 
     number: int
     protocol: str = "tcp"
     bindings: tuple[Binding, ...] = ()
     asked: bool = False
+    ingress: int = 0
 
     def __str__(self) -> str:
         return f"{self.number}/{self.protocol}"
@@ -79,6 +83,7 @@ class Container:
     stop_signal: int = STOP_SIGNAL
     stop_timeout: float = STOP_TIMEOUT_S
     health: Health | None = None
+    service_known: bool = False  # of a swarm's task: whether what its service says is among labels and ports
 
     @property
     def serving(self) -> bool:

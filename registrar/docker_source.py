@@ -16,6 +16,7 @@ from docker.errors import APIError, DockerException, NotFound
 from registrar.container import Container, from_inspect, is_image_id
 from registrar.drains import End, Signal
 from registrar.outside import EngineUnavailable, Happening, Unreadable
+from registrar.swarm import SwarmService, SwarmUnavailable, from_service
 
 T = TypeVar("T")
 
@@ -35,8 +36,13 @@ EVENTS: tuple[tuple[str, str], ...] = (
     ("destroy", "it is looked at: what is registered for it goes out"),
     ("connect", "its networks have changed, so its port on the host may have, too: it is looked at"),
     ("disconnect", "likewise"),
+    ("update", "the container is looked at; of a swarm's service: everything is"),
+    ("remove", "of a swarm's service: likewise"),
 )
-FILTERS = {"type": ["container", "network"], "event": [event for event, _ in EVENTS]}
+FILTERS = {"type": ["container", "network", "service"], "event": [event for event, _ in EVENTS]}
+
+
+_NO_MANAGER = ("not a swarm manager", "not part of a swarm")  # 503, as when a swarm has lost its managers
 
 
 class _Silent(EngineUnavailable):
@@ -63,6 +69,19 @@ class DockerSource:
         """The ids of the containers that run and carry all the labels."""
         filters = {"label": list(labels)} if labels else None
         return frozenset(c["Id"] for c in self._ask(lambda client: client.containers(quiet=True, filters=filters)))
+
+    def swarm_services(self) -> Mapping[str, SwarmService] | None:
+        """What the services of the swarm say, by their ids; None where this engine is no manager or does not tell.
+
+        Raises SwarmUnavailable where it should know and cannot say.
+        """
+        try:
+            found = self._call(lambda client: client.services())
+        except APIError as fault:
+            if fault.status_code in (403, 404, 406) or any(sign in str(fault.explanation) for sign in _NO_MANAGER):
+                return None
+            raise SwarmUnavailable(f"the swarm does not answer: {_short(fault)}") from None
+        return {service.id: service for service in map(from_service, found)}
 
     def inspect(self, container_id: str) -> Container | None:
         """What the engine says of one container now; None where it is gone. Raises Unreadable for this one alone."""
@@ -159,6 +178,8 @@ def _happening(event: Mapping[str, Any]) -> Happening | None:
     if event.get("Type") == "network":
         container = (actor.get("Attributes") or {}).get("container")
         return Happening(str(container), network=True) if container else None
+    if event.get("Type") == "service":
+        return Happening("")
     if not actor.get("ID"):
         return None
     return Happening(str(actor["ID"]), note=_note(event, str(actor["ID"])))

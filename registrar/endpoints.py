@@ -5,7 +5,7 @@ The rule behind all others: no address is ever made up. What the engine does not
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
 
 from registrar.container import Binding, Container, Port
@@ -16,7 +16,8 @@ _WORDS = {False: "IPv4", True: "IPv6"}
 BOTH = "both"
 FAMILIES = {False: "ipv4", True: "ipv6"}
 # Networks that carry swarm's own traffic; a container is not reached by its address there.
-SWARM_NETWORKS = ("ingress", "docker_gwbridge")
+INGRESS = "ingress"
+SWARM_NETWORKS = (INGRESS, "docker_gwbridge")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,7 @@ class Endpoint:
 
     address: str
     port: int
+    shared: bool = False  # a port of the node that leads to every task of a swarm's service
     tagged: tuple[tuple[str, str, int], ...] = ()  # (Consul's name of the family, address, port), where there are both
 
 
@@ -62,7 +64,12 @@ def published(container: Container, port: Port, target: Container | None, node: 
         return _on_host(port, node, asked)
     if container.network_mode == "none":
         return Refused("no-network", "the container has no network")
+    if not port.bindings and port.ingress:
+        return _of_swarm(port, node)
     if not port.bindings:
+        if not container.service_known and any(n.name == INGRESS for n in container.networks):
+            return Refused("ingress", "not published, or by the swarm's ingress network, of which only a manager's "
+                           "engine tells the ports: publish with mode=host, or run registrar on the managers")
         if port.asked:
             return Refused("no-host-port", "to be published, but the engine binds no host port (an internal network?)")
         return Refused("not-published", "exposed but not published")
@@ -102,7 +109,13 @@ def _both(families: Mapping[bool, tuple[str, int]], node: Node) -> Endpoint | Re
     address, port = found[prefer_ipv6] if prefer_ipv6 in found else found[not prefer_ipv6]
     if len(found) == 1:
         return Endpoint(address, port)
-    return Endpoint(address, port, tuple((TAGS[six], *found[six]) for six in (False, True)))
+    return Endpoint(address, port, tagged=tuple((TAGS[six], *found[six]) for six in (False, True)))
+
+
+def _of_swarm(port: Port, node: Node) -> Endpoint | Refused:
+    """The ingress network answers on every node, IPv4 only."""
+    found = _choose((Binding("0.0.0.0", port.ingress),), node)
+    return replace(found, shared=True) if isinstance(found, Endpoint) else found
 
 
 def _on_host(port: Port, node: Node, asked: bool) -> Endpoint | Refused:

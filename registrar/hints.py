@@ -40,7 +40,9 @@ class Hints:
 
     def touch(self, happening: Happening) -> None:
         with self._changed:
-            if happening.note:
+            if not happening.container:
+                self._everything = True
+            elif happening.note:
                 self._notes.append(happening.note)
             else:
                 (self._rewired if happening.network else self._containers).add(happening.container)

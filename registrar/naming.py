@@ -8,7 +8,8 @@ _NOT_IN_DNS = re.compile(r"[^A-Za-z0-9_-]+")
 _NODE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 
 # Where an image was given by its id, these labels name the service (docker compose, docker stack).
-SERVICE_LABELS = ("com.docker.compose.service", "com.docker.swarm.service.name")
+SWARM_SERVICE = "com.docker.swarm.service.name"
+SERVICE_LABELS = ("com.docker.compose.service", SWARM_SERVICE)
 
 
 def image_name(image: str) -> str:
@@ -36,10 +37,14 @@ def dns_name(text: str) -> str:
     return _NOT_IN_DNS.sub("-", text).strip("-")
 
 
-def default_id(node_id: str, container: Container, port: Port) -> str:
-    """`<node-id>:<container-name>:<exposed-port>[:udp]`, Registrator's form with a stable first part."""
+def default_id(node_id: str, container: Container, port: Port, shared: bool = False) -> str:
+    """`<node-id>:<container-name>:<exposed-port>[:udp]`, Registrator's form with a stable first part.
+
+    What all tasks of a swarm's service share is called after the service.
+    """
     protocol = "" if port.protocol == "tcp" else f":{port.protocol}"
-    return f"{node_id}:{container.name}:{port.number}{protocol}"
+    name = (shared and container.label(SWARM_SERVICE)) or container.name
+    return f"{node_id}:{name}:{port.number}{protocol}"
 
 
 def read_node_id(text: str) -> str:

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from catalog.model import AgentService
 from registrar.container import Container
 from registrar.drains import End, Signal
+from registrar.swarm import SwarmService
 
 
 class EngineUnavailable(Exception):
@@ -26,7 +27,10 @@ class Unreadable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Happening:
-    """Something happened to a container: to its networks, if `network`; it got a signal, or it ended."""
+    """Something happened to a container: to its networks, if `network`; it got a signal, or it ended.
+
+    Without a container it happened to a service of the swarm.
+    """
 
     container: str
     network: bool = False
@@ -39,6 +43,7 @@ class Engine(Protocol):
     def engine_name(self) -> str: ...
     def running(self, labels: Sequence[str]) -> frozenset[str]: ...
     def inspect(self, container_id: str) -> Container | None: ...
+    def swarm_services(self) -> Mapping[str, SwarmService] | None: ...
 
 
 class Agent(Protocol):

@@ -26,6 +26,7 @@ from registrar.retries import Retries
 from registrar.rivals import Rivals
 from registrar.services import Offer, Skip, services_of
 from registrar.settings import Settings
+from registrar.swarm import Services, SwarmUnavailable, once_per_node
 from registrar.writes import Together, Writes, one_by_one
 
 SECOND_LOOK_AFTER_S = 1.0
@@ -46,6 +47,7 @@ class Reconciler:
         self._node = Node(settings.node_id)
         self._containers: dict[str, Container] = {}
         self._unreadable: dict[str, str] = {}
+        self._swarm = Services(engine.swarm_services)
         self._present: dict[str, AgentService] | None = None
         self._offers: dict[str, tuple[Container, Container | None, Node, Offer]] = {}
         self._doubts: tuple[str, ...] = ()
@@ -170,6 +172,7 @@ class Reconciler:
         registered = {s.meta_value(META_CONTAINER) for s in owned(present, self._node.id).values()} - {""}
         ids = self._engine.running(self._settings.only_label) | registered
         self._containers, self._unreadable = {}, {}
+        self._swarm.look_again()
         for container_id in sorted(ids):
             self._look_at(container_id)
         self._heed_signals()
@@ -214,7 +217,11 @@ class Reconciler:
         if container is None:
             self._containers.pop(container_id, None)
             return
-        self._containers[container_id] = container
+        try:
+            self._containers[container_id] = self._swarm.complete(container)
+        except SwarmUnavailable as fault:
+            self._unreadable[container_id] = f"container {container.name}: {fault}"
+            return
         if container.joined and container.serving and self._target_of(container) is None:
             self._look_at(container.joined)
 
@@ -238,13 +245,14 @@ class Reconciler:
         wanted = [self._as_scripts_allow(r) for o in offers for r in o.registrations]
         if self._settings.adopt_host:
             present.update(adopted_by_id(present, wanted, self._node.id))
+        wanted, doubles = once_per_node(wanted, lambda one: self._is_leaving(one, present))
         settled = settle(wanted, present, self._node.id)
         registrations, holds, drained = self._without_drained(settled.registrations, present)
         return Draft(
             plan=plan(registrations, present, self._node.id, self._kept(), holds, self._maintained,
                       self._rivals.contested),
             registrations=registrations,
-            skips=tuple(sorted((*(s for o in offers for s in o.skips), *drained))),
+            skips=tuple(sorted((*(s for o in offers for s in o.skips), *doubles, *drained))),
             faults=(*(f for o in offers for f in o.faults), *settled.faults, *refused),
             doubts=(*self._doubts, *self._unreadable.values()),
             rivals=tuple(f"{key}: {why}" for key, why in sorted(self._rivals.contested.items())),
@@ -265,6 +273,10 @@ class Reconciler:
             if reason:
                 holds[one.id] = reason
         return tuple(staying), holds, skips
+
+    def _is_leaving(self, one: Registration, present: Mapping[str, AgentService]) -> bool:
+        known = self._maintained.get(one.id, "") if one.id in present else ""
+        return bool(self._drains.reason(self._containers[one.container], known))
 
     def _offer(self, container: Container) -> Offer:
         """What a container brings; computed again only when it, its target or this node has changed."""

@@ -53,6 +53,7 @@ class Registration:
     beats: tuple[Beat, ...] = ()
     weights: Weights | None = None
     tag_override: bool = False
+    shared: bool = False  # a port of this node that several containers have in common
     tagged: tuple[tuple[str, str, int], ...] = ()  # (lan_ipv4 or lan_ipv6, address, port), where there are both
 
     @property

@@ -229,7 +229,7 @@ def _address(keys: Keys, report: Report) -> str:
 def _registrations(container: Container, port: Port, keys: Keys, endpoint: Endpoint, grouped: bool, node: Node,
                    wishes: Wishes, report: Report) -> Iterator[Registration]:
     """One for each name of the port; those after the first have their name at the end of their id."""
-    default_id = naming.default_id(node.id, container, port)
+    default_id = naming.default_id(node.id, container, port, endpoint.shared)
     custom_id = _id(keys, report) or default_id
     check = check_of(keys, Target(endpoint.address, endpoint.port, container.id, port.number), report)
     for number, name in enumerate(_names(container, port, keys, grouped, wishes, report)):
@@ -247,6 +247,7 @@ def _registration(container: Container, port: Port, keys: Keys, endpoint: Endpoi
         address=endpoint.address,
         port=endpoint.port,
         tagged=endpoint.tagged,
+        shared=endpoint.shared,
         protocol=port.protocol,
         tags=_tags(port, keys, wishes, report),
         meta=meta_of(keys, report),

@@ -23,7 +23,7 @@ CORE = {
                   "render", "route", "routing", "runtime", "sections", "settings", "state"},
     "registrar": {"adoption", "attributes", "beats", "checks", "container", "drains", "endpoints", "filters", "grammar",
                   "health", "metadata", "naming", "options", "outside", "plan", "registration", "report", "retries",
-                  "rivals", "services", "settings", "writes"},
+                  "rivals", "services", "settings", "swarm", "writes"},
 }
 # What these modules' docstrings have to say, and nobody else's.
 MARK = {"catalog": "Pure.", "gotemplate": "Pure.", "proxy_api": "Core.", "registrar": "Pure."}

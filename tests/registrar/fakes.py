@@ -13,7 +13,7 @@ class FakeEngine:
 
     def __init__(self):
         self.containers, self.hidden, self.unreadable, self.away = {}, set(), set(), False
-        self.inspected = []
+        self.inspected, self.swarm = [], None
 
     def run(self, name, port=32768, id=None, **changes):
         """Let a container run, or run differently; its id is its first name."""
@@ -27,6 +27,11 @@ class FakeEngine:
         if self.away:
             raise EngineUnavailable("away")
         return frozenset(i for i, c in self.containers.items() if c.state.running and i not in self.hidden)
+
+    def swarm_services(self):
+        if isinstance(self.swarm, Exception):
+            raise self.swarm
+        return self.swarm
 
     def inspect(self, container_id):
         if self.away:

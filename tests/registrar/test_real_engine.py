@@ -1,18 +1,13 @@
-"""What is asked of the engine, and tasks of its swarm mode."""
+"""What is asked of the engine."""
 
-import contextlib
-import fcntl
 import re
 import secrets
 import subprocess
 import sys
 
-import docker
 import pytest
-from docker.errors import APIError
 
-from deploy.local import ROOT, Container, RegistrarProcess, child_environment, free_port, wait_until
-from registrar.advertise import guess
+from deploy.local import ROOT, Container, RegistrarProcess, child_environment, wait_until
 from tests.registrar.socket_relay import SocketRelay
 
 pytestmark = pytest.mark.usefixtures("go_demo_image")
@@ -56,40 +51,3 @@ def test_the_engine_is_only_asked_what_a_read_only_proxy_allows(consul, tmp_path
         subprocess.run([sys.executable, "-m", "registrar", "--once", *words[1:]], check=True, timeout=60, cwd=ROOT,
                        env=child_environment({"DOCKER_HOST": f"unix://{path}"}), capture_output=True)
     assert relay.asked and [line for line in relay.asked if not ALLOWED.fullmatch(line)] == []
-
-
-def test_a_swarm_task_with_a_port_of_its_host_is_registered_and_one_of_the_ingress_is_not(consul):
-    label = {"portbook.test": secrets.token_hex(6)}
-    client = docker.APIClient(version="auto", timeout=60)
-    port, name = free_port(), f"pb-{secrets.token_hex(4)}"
-    with open("/tmp/portbook-swarm.lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        ours = client.info()["Swarm"]["LocalNodeState"] == "inactive"
-        if ours:
-            client.init_swarm(advertise_addr=guess(2) or "127.0.0.1", listen_addr=f"127.0.0.1:{free_port()}")
-        try:
-            spec = docker.types.ContainerSpec("portbook/go-demo:latest", env=["SERVICE_NAME=web"], labels=label)
-            ports = docker.types.EndpointSpec(ports=[
-                {"Protocol": "tcp", "TargetPort": 8080, "PublishedPort": port, "PublishMode": "host"},
-                {"Protocol": "tcp", "TargetPort": 9090, "PublishedPort": free_port(), "PublishMode": "ingress"}])
-            service = client.create_service(docker.types.TaskTemplate(spec), name=name, endpoint_spec=ports)["ID"]
-            try:
-                key, value = next(iter(label.items()))
-                with RegistrarProcess(consul.address, "n1", "127.7.7.7", "--only-label", f"{key}={value}",
-                                      http=True).wait_ready() as registrar:
-                    entry = wait_until(lambda: consul.instances("web"), 30)[0]
-                    assert (entry["ServiceAddress"], entry["ServicePort"]) == ("127.7.7.7", port)
-                    assert re.fullmatch(rf"n1:{name}\.1\.\w+:8080", entry["ServiceID"])
-                    assert "9090" not in registrar.get("/containers").json()["register"]
-                    client.remove_service(service)
-                    service = ""
-                    wait_until(lambda: not consul.instances("web"), 30)
-            finally:
-                if service:
-                    client.remove_service(service)
-        finally:
-            if ours:
-                client.leave_swarm(force=True)
-                with contextlib.suppress(APIError):  # unless somebody else's container is on it
-                    client.remove_network("docker_gwbridge")
-            client.close()
