@@ -115,5 +115,10 @@ def guilty(base: Releases, judge: Judge, moved: Callable[[Releases], Sequence[st
 
 def lay(base: Releases, changes: Changes) -> dict[str, Release]:
     """`base` with the changes made."""
-    merged = {**base, **{name: made for name, made in changes.items() if made is not None}}
-    return {name: made for name, made in merged.items() if not (name in changes and changes[name] is None)}
+    merged = dict(base)
+    for name, made in changes.items():
+        if made is not None:
+            merged[name] = made
+        else:
+            merged.pop(name, None)
+    return merged

@@ -5,6 +5,7 @@ to a server for as long as the server does; until then it stays, without traffic
 that fails, or a look that finds something else than was applied, becomes a reload.
 """
 
+import contextlib
 import logging
 import time
 from collections.abc import Iterable
@@ -15,6 +16,7 @@ from proxy_api.errors import ApplyFailed
 from proxy_api.plan import Nothing, Plan, Reload, Runtime, plan
 from proxy_api.render import ConfigFiles, Rendered
 from proxy_api.runtime import Command, NotApplied, Observed
+from proxy_api.state import changes
 
 log = logging.getLogger("proxy-api")
 
@@ -30,6 +32,7 @@ class Proxy(Protocol):
     def swap(self, config: ConfigFiles) -> str | None: ...
     def swap_back(self, digest: str | None) -> None: ...
     def serving(self) -> str | None: ...
+    def flush(self) -> None: ...
     def current_digest(self) -> str | None: ...
     def serves_something(self) -> bool: ...
     def execute(self, commands: Iterable[Command]) -> None: ...
@@ -89,6 +92,8 @@ class Applier:
         if now < self._verify_at:
             return
         self._verify_at = now + VERIFY_S
+        with contextlib.suppress(OSError):  # a disk that is full or gone shows at the next change
+            self._proxy.flush()
         try:
             found = runtime.deviations(self._proxy.observe(None, runtime.maps_of(served)), served)
         except NotApplied:
@@ -109,21 +114,22 @@ class Applier:
 
     def _run(self, step: Runtime, before: Rendered, wanted: Rendered) -> Plan:
         """Carry out commands and read back; a reload where that is not what was wanted."""
-        old, new = runtime.members_of(before, wanted), runtime.members_of(wanted, before)
-        touched, maps = new.keys(), runtime.maps_of(wanted, before).keys()
+        pairs = [(was, now) for was, now in changes(before.state, wanted.state) if was is not None and now is not None]
+        moved, maps = [now for _, now in pairs if now.custom is None], runtime.changed_maps(before, wanted)
         try:
             self._proxy.execute(step.commands)
-            found = runtime.deviations(self._proxy.observe(touched, maps), wanted, touched, maps)
+            observed = self._proxy.observe([service.spec.backend for service in moved], maps)
+            found = runtime.deviations(observed, wanted, moved, maps)
         except NotApplied as fault:
             found = (str(fault),)
         if found:
             log.warning('event=runtime-failed reason="%s"', "; ".join(found[:5]))
             return Reload(f"{step.reason}; runtime commands did not do: {found[0]}")
         end = time.monotonic() + self._drain_s
-        for backend in touched:
-            for name in old.get(backend, {}).keys() - new[backend].keys():
-                self._leaving[backend, name] = end
-            for name in new[backend]:
+        for was, now in pairs:
+            backend, here, there = now.spec.backend, was.by_name(), now.by_name()
+            self._leaving.update(((backend, name), end) for name in here.keys() - there.keys())
+            for name in there:
                 self._leaving.pop((backend, name), None)
         self.runtime_changes += 1
         return step

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from proxy_api.errors import ApplyFailed, ConfigRejected
-from proxy_api.render import DIGEST_MAP, MAIN_FILE, ConfigFiles
+from proxy_api.render import DIGEST_MAP, MAIN_FILE, ConfigFiles, digest_of
 from proxy_api.runtime import Command, NotApplied, Observed
 
 CHECK_TIMEOUT_S = 60
@@ -62,6 +62,7 @@ class Haproxy:
         self.master_socket = str(self._base / "master.sock")
         self.current = self._base / "current"
         self._store = self._base / "config"
+        self._flushed: str | None = None
 
     # --- configuration on disk -----------------------------------------------------------------------------------
 
@@ -82,11 +83,7 @@ class Haproxy:
             with open(os.open(partial / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w",
                       encoding="utf-8") as file:
                 file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-        _sync_directory(partial)
         partial.rename(target)
-        _sync_directory(self._store)
         return target
 
     def check(self, config: ConfigFiles) -> None:
@@ -116,6 +113,35 @@ class Haproxy:
         if digest is not None and (self._store / digest).is_dir():
             self._link(digest)
 
+    def flush(self) -> None:
+        """Have the disk itself hold the current configuration, for a loss of power. Raises OSError.
+
+        Not part of a change: that would wait for the disk. What a loss of power left unfinished is found by `mend`.
+        """
+        digest = self.current_digest()
+        if digest is not None and digest != self._flushed:
+            for path in (*(self._store / digest).iterdir(), self._store / digest, self._store, self._base):
+                _sync(path)
+            self._flushed = digest
+
+    def mend(self) -> None:
+        """See to it that the current configuration is a whole one, if any is: the last that is, else none."""
+        kept = sorted(self._store.glob("[!.]*"), key=lambda path: path.stat().st_mtime, reverse=True)
+        current = self.current_digest()
+        for digest in [current, *(path.name for path in kept)] if current else []:
+            if digest and self._is_whole(digest):
+                if digest != current:
+                    self._link(digest)
+                return
+        self.current.unlink(missing_ok=True)
+
+    def _is_whole(self, digest: str) -> bool:
+        try:
+            files = {path.name: path.read_text(encoding="utf-8") for path in (self._store / digest).iterdir()}
+        except (OSError, UnicodeDecodeError):
+            return False
+        return digest_of(files) == digest and digest in files.get(DIGEST_MAP, "")
+
     def current_digest(self) -> str | None:
         """The digest of the configuration that a start would use."""
         try:
@@ -143,11 +169,10 @@ class Haproxy:
             fresh.unlink()
         fresh.symlink_to(Path("config") / digest)
         fresh.replace(self.current)
-        _sync_directory(self._base)
 
     def _prune(self, keep: set[str | None]) -> None:
         for directory in self._store.iterdir():
-            if directory.name not in keep:
+            if directory.name not in keep and directory.name != self._flushed:
                 shutil.rmtree(directory, ignore_errors=True)
 
     def remember(self, master: int) -> None:
@@ -338,8 +363,8 @@ def _alerts(stderr: str, directory: str) -> str:
     return "HAProxy: " + "; ".join(lines[:10]) if lines else f"HAProxy refused it: {stderr.strip()[-500:]}"
 
 
-def _sync_directory(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:

@@ -1,10 +1,12 @@
 """What is known of Consul: the records, the catalog, and what is wrong with either. Shell.
 
-A read that fails leaves what was known as it was, and is repeated. Used by the writer's thread alone, but for `hint`.
+A read that fails leaves what was known as it was, and is repeated. Used by the writer's thread alone, but for `hint`
+and `followed`.
 """
 
 import contextlib
 import logging
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, Protocol
@@ -13,6 +15,7 @@ from catalog.errors import CatalogError, CatalogUnavailable, Conflict
 from catalog.model import Instance
 from proxy_api import admission
 from proxy_api.errors import ProxyError
+from proxy_api.feed import Feed, Followed, Reading
 from proxy_api.keys import Held, Legacy, Records, Stored
 from proxy_api.release import Release, Template
 from proxy_api.route import RouteSpec
@@ -22,9 +25,9 @@ log = logging.getLogger("proxy-api")
 Moved = Literal["records", "catalog"]
 
 LIST_S = 60.0  # how often the records are listed although nothing said that they moved
-STATUS_S = 1.5  # how often checks are read where a template that follows all asks about them; no index tells
 MAX_DELAY_S = 1.0  # how long calls may keep a read waiting
 RESTORE_TRIES = 50
+MAX_PROMPT = 4  # services that follow everything are read at once, up to this many; more are read in bulk
 
 
 class Store(Protocol):
@@ -43,7 +46,7 @@ class Store(Protocol):
     def visible(self, service: str) -> Sequence[Instance]: ...
     def services(self) -> Mapping[str, Sequence[str]]: ...
     def key(self, name: str) -> str | None: ...
-    def catalog(self, plain: Sequence[str], with_status: Sequence[str]) -> dict[str, Sequence[Instance]]: ...
+    def catalog(self, plain: Sequence[str], with_status: Sequence[str]) -> Mapping[str, Sequence[Instance]]: ...
 
 
 class Files(Protocol):
@@ -60,66 +63,83 @@ class History(Protocol):
 
 
 class Known:
-    """`records` and `catalog` are None until they were read once; `fault` is what Consul's last answer lacked."""
+    """`records` and `catalog` are None until they were read once."""
 
     def __init__(self, store: Store, files: Files, history: History, serves_something: Callable[[], bool],
-                 shared_binds: Sequence[str]) -> None:
+                 shared_binds: Sequence[str], ready: Callable[[], None]) -> None:
         self._history, self._serves_something = history, serves_something
         self._store, self._files, self._shared_binds = store, files, shared_binds
-        self._moved: dict[Moved, set[int]] = {"records": {0}, "catalog": {0}}
+        self._moved = {0}
         self._read_at = 0.0
         self._listed_at = 0.0
-        self._status_at = 0.0
+        self._own: dict[str, float] = {}  # services that a call read, and when
+        self._followed: tuple[Records | None, Followed] = None, Followed()
+        self._fault, self._catalog_fault = "Consul has not been asked yet", ""
+        self._feed = Feed(store.catalog, self.followed, ready)
         self.records: Records | None = None
         self.catalog: dict[str, Sequence[Instance]] | None = None
         self.problems: dict[str, str] = {}
-        self.fault = "Consul has not been asked yet"
+
+    @property
+    def fault(self) -> str:
+        """What Consul's last answer lacked, "" where nothing."""
+        return self._fault or self._catalog_fault
 
     def hint(self, what: Moved, index: int) -> None:
         """Something moved, at this index; 0 where anything may have. From any thread."""
-        self._moved[what].add(index)
+        if what == "catalog":
+            self._feed.moved()
+        else:
+            self._moved.add(index)
 
     def pending(self) -> bool:
-        """Whether there is something to read now, Consul willing."""
-        return not self.fault and any(self._moved.values())
+        """Whether there is something to take in now, Consul willing."""
+        return not self._fault and (self._feed.waiting() or bool(self._moved and not self._catalog_fault))
 
     def urgent(self) -> bool:
         """Whether to read before the next call: the records are known to be stale, or hints have waited long enough."""
-        return 0 in self._moved["records"] or time.monotonic() - self._read_at > MAX_DELAY_S
+        return 0 in self._moved or time.monotonic() - self._read_at > MAX_DELAY_S
 
     def failed(self, fault: CatalogError) -> None:
         """A call to Consul failed: nothing that is known can be taken for current."""
         self.hint("records", 0)
         self.hint("catalog", 0)
+        self._tell(fault)
+        self._fault = str(fault)
+
+    def _tell(self, fault: CatalogError) -> None:
         if str(fault) != self.fault:
             log.warning('event=consul-trouble reason="%s"', fault)
-        self.fault = str(fault)
 
     def read(self, served: Mapping[str, Release]) -> bool:
         """Read what may have moved; whether anything did. `served` is what to give back to a Consul that lost it."""
-        before = self.records, self.catalog and dict(self.catalog)
+        before, moved = self.records, False
         self._read_at = time.monotonic()
         try:
-            news = any(self._store.news(index) for index in self._take("records"))
+            news = any(self._store.news(index) for index in self._take())
             if news or self._read_at - self._listed_at > LIST_S:
                 self._read_records(served)
                 self._listed_at = self._read_at
-            if self._take("catalog") or (self._followed()[1] and self._read_at - self._status_at > STATUS_S):
-                self._read_catalog()
-                self._status_at = self._read_at
+            if self.catalog is None:
+                followed = self.followed()
+                self.catalog = dict(self._store.catalog((*followed.prompt, *followed.plain), followed.with_status))
+                moved = True
+                # What moved until here has been noted, and is read again.
+                threading.Thread(target=self._feed.run, name="feed", daemon=True).start()
         except CatalogError as fault:
             self.failed(fault)
         except Exception as fault:  # a defect must not lose the hints that were taken
             self.failed(CatalogUnavailable(f"internal error: {type(fault).__name__}: {fault}"))
             log.exception("event=read-failed")
         else:
-            if self.fault and served:
+            if self._fault and served:
                 log.info("event=consul-answers")
-            self.fault = ""
-        return (self.records, self.catalog) != before
+            self._fault = ""
+        moved |= self._take_readings()
+        return moved or self.records is not before
 
-    def _take(self, what: Moved) -> set[int]:
-        taken, self._moved[what] = self._moved[what], set()
+    def _take(self) -> set[int]:
+        taken, self._moved = self._moved, set()
         return taken
 
     def confirm(self) -> None:
@@ -144,6 +164,7 @@ class Known:
         found = self._store.visible(service)
         if self.catalog is not None:
             self.catalog[service] = found
+            self._own[service] = time.monotonic()
         return found
 
     def services(self) -> Mapping[str, Sequence[str]]:
@@ -172,9 +193,9 @@ class Known:
                              if not isinstance(held, Stored | Legacy))
         if records.history != self._history.read():
             self._history.write(records.history)
-        before = self._followed()
+        before = self.followed()
         self.records = self._store.load() if any(taken_over) else records
-        if self._followed() != before:
+        if self.followed() != before:
             self.hint("catalog", 0)
 
     def _require_history(self, records: Records) -> None:
@@ -219,17 +240,54 @@ class Known:
 
     # --- catalog ---------------------------------------------------------------------------------------------------
 
-    def _read_catalog(self) -> None:
-        self.catalog = self._store.catalog(*self._followed())
-        if self.records and any(isinstance(held, Legacy) for held in self.records.held.values()):
-            self.hint("records", 0)  # what waits for its first instance may have it now
+    def _take_readings(self) -> bool:
+        """Take in what was read of the catalog meanwhile; whether it says anything new."""
+        moved = False
+        for reading in self._feed.take():
+            if reading.fault is not None:
+                self._tell(reading.fault)
+                self._catalog_fault = str(reading.fault)
+            elif self.catalog is not None:
+                if reading.whole:
+                    self._catalog_fault = ""
+                moved |= self._merge(reading, self.catalog)
+        return moved
 
-    def _followed(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """The catalog services to watch: those read plainly, and those whose checks a template asks about."""
-        plain: set[str] = set()
-        with_status: set[str] = set()
-        for stored in (self.records.stored() if self.records else {}).values():
-            spec = stored.release.spec
-            names = {a.service for a in stored.release.admissions} if spec.follow != "never" else set()
-            (with_status if spec.follow == "all" and spec.templated else plain).update(names)
-        return tuple(sorted(plain - with_status)), tuple(sorted(with_status))
+    def _merge(self, reading: Reading, known: dict[str, Sequence[Instance]]) -> bool:
+        # What a call read after the reading began is not older than it. Which of the two is newer, the next one tells.
+        self._own = own = {name: at for name, at in self._own.items() if at >= reading.began}
+        found = {name: instances for name, instances in reading.found.items() if name not in own}
+        if own and reading.whole:
+            self._feed.moved()
+        if reading.whole:
+            gone = [name for name in known if name not in reading.found and name not in own]
+            for name in gone:
+                del known[name]
+        news = {name: instances for name, instances in found.items() if known.get(name) is not instances}
+        known.update(news)
+        if news and self.records and any(isinstance(held, Legacy) for held in self.records.held.values()):
+            self.hint("records", 0)  # what waits for its first instance may have it now
+        return bool(news)
+
+    def followed(self) -> Followed:
+        """The catalog services to read. From any thread."""
+        records, found = self._followed
+        if records is not self.records:
+            records = self.records
+            found = _followed(records)
+            self._followed = records, found
+        return found
+
+
+def _followed(records: Records | None) -> Followed:
+    plain: set[str] = set()
+    everything: set[str] = set()
+    with_status: set[str] = set()
+    for held in (records.held if records else {}).values():
+        if isinstance(held, Stored) and (spec := held.release.spec).follow != "never":
+            kind = plain if spec.follow != "all" else with_status if spec.templated else everything
+            kind.update(a.service for a in held.release.admissions)
+    everything -= with_status
+    prompt = everything if len(everything) <= MAX_PROMPT else set()
+    return Followed(tuple(sorted(prompt)), tuple(sorted((plain | everything) - prompt - with_status)),
+                    tuple(sorted(with_status)))

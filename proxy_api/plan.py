@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from proxy_api import runtime
 from proxy_api.render import Rendered
 from proxy_api.runtime import Command
-from proxy_api.state import ProxyState
+from proxy_api.state import ProxyState, changes
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,19 +56,21 @@ def plan(running: str | None, before: Rendered | None, wanted: Rendered,
 
 def needs_check(before: Rendered | None, wanted: Rendered) -> bool:
     """Whether HAProxy has to judge the text: not where only servers and map entries differ from an accepted one."""
-    return before is None or runtime.structure(before) != runtime.structure(wanted)
+    return before is None or not runtime.same_structure(before, wanted)
 
 
 def _difference(before: ProxyState, after: ProxyState) -> str:
-    old, new = {s.name: s for s in before.services}, {s.name: s for s in after.services}
-    parts = [f"{name} added" for name in sorted(new.keys() - old.keys())]
-    parts += [f"{name} removed" for name in sorted(old.keys() - new.keys())]
-    for name in sorted(old.keys() & new.keys()):
-        if old[name].servers != new[name].servers:
-            parts.append(f"{name}: servers changed from {len(old[name].servers)} to {len(new[name].servers)}")
-        if old[name].spec != new[name].spec:
-            parts.append(f"{name}: route changed")
-        if old[name].custom != new[name].custom:
-            parts.append(f"{name}: rendered templates changed")
+    pairs = changes(before, after)
+    parts = [f"{now.name} added" for was, now in pairs if was is None and now is not None]
+    parts += [f"{was.name} removed" for was, now in pairs if was is not None and now is None]
+    for was, now in pairs:
+        if was is None or now is None:
+            continue
+        if was.servers != now.servers:
+            parts.append(f"{now.name}: servers changed from {len(was.servers)} to {len(now.servers)}")
+        if was.spec != now.spec:
+            parts.append(f"{now.name}: route changed")
+        if was.custom != now.custom:
+            parts.append(f"{now.name}: rendered templates changed")
     shown = parts[:5]
     return ", ".join(shown) + (f" and {len(parts) - 5} more" if len(parts) > 5 else "")

@@ -74,24 +74,40 @@ class Rendered:
     config: ConfigFiles
 
 
+@dataclass(frozen=True, slots=True)
+class _Body:
+    """The sections of one service, and what the head of the configuration needs to know of it."""
+
+    text: str
+    custom: bool
+    resolves: bool
+
+
 class Renderer:
     """Renders states; the text of what did not change is taken from the last time."""
 
     def __init__(self, environment: Environment) -> None:
         self._environment = environment
-        self._backends: dict[str, tuple[Service, str]] = {}
+        self._state = ProxyState()
+        self._bodies: list[_Body] = []
         self._routing: tuple[tuple[RouteSpec, ...], Routing, Mapping[str, str]] | None = None
 
     def __call__(self, state: ProxyState, around: Surroundings) -> Rendered:
         """The whole configuration of a state."""
-        routes, maps = self._routes(tuple(s.spec for s in state.services))
+        routes, maps = self._routes(tuple([s.spec for s in state.services]))
+        self._bodies = bodies = self._render_bodies(state)
+        self._state = state
+        # Generated backends first, then what templates say.
+        generated = [body.text for body in bodies if not body.custom]
+        customs = [(service, body.text) for service, body in zip(state.services, bodies, strict=True) if body.custom]
         head = self._environment.get_template("haproxy.cfg.j2").render(
             state=state, around=around, routing=routes, digest_map=DIGEST_MAP, check_options=CHECK_OPTIONS,
-            customs=[s for s in state.services if s.custom is not None],
+            customs=[service for service, _ in customs],
             binds=[b for b in around.binds if not b.tls or around.certificates],
-            resolves=any(s.resolve for service in state.services for s in service.servers),
+            resolves=any(body.resolves for body in bodies),
         )
-        files: dict[str, str] = {MAIN_FILE: head + self._bodies(state), **maps}
+        text = "".join([head, *generated, *(text for _, text in customs)])
+        files: dict[str, str] = {MAIN_FILE: text, **maps}
         if around.certificates:
             # The comment makes it another configuration when a file has other content under the same name.
             files["certificates.crt-list"] = "".join(f"# {digest}\n{path}\n" for path, digest in around.certificates)
@@ -105,17 +121,22 @@ class Renderer:
             self._routing = specs, routes, routing.maps_of(routes)
         return self._routing[1], self._routing[2]
 
-    def _bodies(self, state: ProxyState) -> str:
-        """The sections of the services: generated backends first, then what templates say."""
-        template = self._environment.get_template("backend.cfg.j2")
-        texts: dict[str, tuple[Service, str]] = {}
-        for service in state.services:
-            known = self._backends.get(service.name)
-            texts[service.name] = known if known is not None and known[0] is service else (
-                service, template.render(service=service))
-        self._backends = texts
-        ordered = sorted(texts.values(), key=lambda pair: pair[0].custom is not None)
-        return "".join(text for _, text in ordered)
+    def _render_bodies(self, state: ProxyState) -> list[_Body]:
+        """The sections of each service, in the order of the services."""
+        if len(state.services) == len(self._bodies):
+            bodies = list(self._bodies)
+            moved = [(n, now) for n, (was, now) in enumerate(zip(self._state.services, state.services, strict=True))
+                     if was is not now]
+            if all(self._state.services[n].name == now.name for n, now in moved):
+                for n, now in moved:
+                    bodies[n] = self._body(now)
+                return bodies
+        known = {id(service): body for service, body in zip(self._state.services, self._bodies, strict=True)}
+        return [known.get(id(service)) or self._body(service) for service in state.services]
+
+    def _body(self, service: Service) -> _Body:
+        return _Body(self._environment.get_template("backend.cfg.j2").render(service=service),
+                     service.custom is not None, any(server.resolve for server in service.servers))
 
 
 def digest_of(files: Mapping[str, str]) -> str:

@@ -8,7 +8,8 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from proxy_api.render import CHECK_OPTIONS, DIGEST_MAP, Rendered, endpoint
-from proxy_api.state import Server
+from proxy_api.routing import Group
+from proxy_api.state import Server, Service, changes
 
 MAX_COMMANDS = 2000  # beyond, a reload is quicker (measured: about 10,000 commands/s against 0.1 to 0.5 s)
 
@@ -25,25 +26,22 @@ class Command:
     ok: str = ""
 
 
-# backend -> server name -> server
-Members = Mapping[str, Mapping[str, Server]]
 # map file -> key -> value
 Maps = Mapping[str, Mapping[str, str]]
 
 
-def members_of(rendered: Rendered, but: Rendered | None = None) -> dict[str, dict[str, Server]]:
-    """The servers of the generated backends; of those only that are not the same in `but`."""
-    same = {id(s) for s in but.state.services} if but is not None else set()
-    return {s.spec.backend: {server.name: server for server in s.servers}
-            for s in rendered.state.services if s.custom is None and id(s) not in same}
+def changed_maps(before: Rendered, wanted: Rendered) -> tuple[str, ...]:
+    """The maps of `wanted` that are others than before."""
+    same = dict(before.config.files)
+    return tuple(name for name, text in wanted.config.files
+                 if name.endswith(".map") and name != DIGEST_MAP and same.get(name) != text)
 
 
-def maps_of(rendered: Rendered, but: Rendered | None = None) -> dict[str, dict[str, str]]:
-    """The maps, as key and value; of those only that are not the same in `but`."""
-    same = dict(but.config.files) if but is not None else {}
+def maps_of(rendered: Rendered, names: Collection[str] | None = None) -> dict[str, dict[str, str]]:
+    """The maps, or those named, as key and value."""
     return {name: dict(line.split(" ", 1) for line in text.splitlines())
             for name, text in rendered.config.files
-            if name.endswith(".map") and name != DIGEST_MAP and same.get(name) != text}
+            if name.endswith(".map") and name != DIGEST_MAP and (names is None or name in names)}
 
 
 def commands(before: Rendered, wanted: Rendered, leaving: Iterable[tuple[str, str]]) -> tuple[Command, ...]:
@@ -51,23 +49,22 @@ def commands(before: Rendered, wanted: Rendered, leaving: Iterable[tuple[str, st
     what is new first, then the maps, then what goes. `leaving` are servers (backend, name) that are out of rotation
     but not deleted yet.
     """
-    unchecked = {s.spec.backend for s in wanted.state.services if s.spec.skip_check}
-    old, new = members_of(before, wanted), members_of(wanted, before)
     left = frozenset(leaving)
     come: list[Command] = []
     go: list[Command] = []
-    for backend in sorted(new):
-        if old.get(backend) == new[backend]:
-            continue
-        here = old.get(backend, {})
-        for name, server in sorted(new[backend].items()):
+    for was, now in changes(before.state, wanted.state):
+        if was is None or now is None:
+            continue  # of another structure, or without a section
+        backend, here, there = now.spec.backend, was.by_name(), now.by_name()
+        for name, server in sorted(there.items()):
             if name not in here:
-                come += _enter(backend, server, backend not in unchecked, (backend, name) in left)
+                come += _enter(backend, server, not now.spec.skip_check, (backend, name) in left)
             elif here[name] != server:
                 come.append(_move(backend, server))
-        go += [take_out(backend, name) for name in sorted(here.keys() - new[backend].keys())]
+        go += [take_out(backend, name) for name in sorted(here.keys() - there.keys())]
+    names = changed_maps(before, wanted)
     digest = Command(f"set map {DIGEST_MAP} digest {wanted.config.digest}")
-    return (*come, *_map_commands(maps_of(before, wanted), maps_of(wanted, before)), *go, digest)
+    return (*come, *_map_commands(maps_of(before, names), maps_of(wanted, names)), *go, digest)
 
 
 def _enter(backend: str, server: Server, check: bool, known: bool) -> tuple[Command, ...]:
@@ -126,17 +123,18 @@ class Observed:
     maps: Maps
 
 
-def deviations(observed: Observed, wanted: Rendered, backends: Collection[str] | None = None,
+def deviations(observed: Observed, wanted: Rendered, services: Iterable[Service] | None = None,
                maps: Collection[str] | None = None) -> tuple[str, ...]:
     """How what HAProxy has differs from what is wanted, for people; nothing where it does not.
 
-    Of all backends and maps, or of those named. A server out of rotation that nobody wants is no difference: it is
+    Of all services and maps, or of those given. A server out of rotation that nobody wants is no difference: it is
     about to be deleted. A server by name is HAProxy's to resolve.
     """
     found = []
-    for backend, servers in members_of(wanted).items():
-        if backends is not None and backend not in backends:
+    for service in wanted.state.services if services is None else services:
+        if service.custom is not None:
             continue
+        backend, servers = service.spec.backend, service.by_name()
         here = observed.servers.get(backend, {})
         for name, server in servers.items():
             if name not in here:
@@ -148,20 +146,25 @@ def deviations(observed: Observed, wanted: Rendered, backends: Collection[str] |
             elif here[name][:2] != (server.address, server.port):
                 found.append(f"{backend}/{name} is at {here[name][0]}:{here[name][1]}")
         found += [f"{backend} has {name}" for name in here if name not in servers and here[name][2]]
-    for file, entries in maps_of(wanted).items():
-        if (maps is None or file in maps) and observed.maps.get(file, {}) != entries:
+    for file, entries in maps_of(wanted, maps).items():
+        if observed.maps.get(file, {}) != entries:
             found.append(f"{file} has other entries")
     return tuple(found)
 
 
-def structure(rendered: Rendered) -> object:
-    """Everything of a configuration that only a reload can change."""
-    services = tuple(
-        (s.custom if s.custom is not None
-         else (s.spec.backend, s.spec.skip_check, tuple(server for server in s.servers if server.resolve)))
-        for s in rendered.state.services
-    )
-    groups = tuple((g.name, g.levels, bool(g.exact), bool(g.prefixes)) for g in rendered.routing.groups)
-    return services, groups, rendered.around
+def same_structure(before: Rendered, wanted: Rendered) -> bool:
+    """Whether two configurations differ in nothing that only a reload can change."""
+    return (before.around == wanted.around
+            and [_shape(g) for g in before.routing.groups] == [_shape(g) for g in wanted.routing.groups]
+            and all(was is not None and now is not None and _structure(was) == _structure(now)
+                    for was, now in changes(before.state, wanted.state)))
 
 
+def _structure(service: Service) -> object:
+    if service.custom is not None:
+        return service.custom
+    return service.spec.backend, service.spec.skip_check, tuple(s for s in service.servers if s.resolve)
+
+
+def _shape(group: Group) -> object:
+    return group.name, group.levels, bool(group.exact), bool(group.prefixes)

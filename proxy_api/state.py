@@ -39,6 +39,10 @@ class Service:
     def name(self) -> str:
         return self.spec.service
 
+    def by_name(self) -> dict[str, Server]:
+        """The servers by their names in the backend."""
+        return {server.name: server for server in self.servers}
+
 
 @dataclass(frozen=True, slots=True)
 class ProxyState:
@@ -50,6 +54,22 @@ class ProxyState:
         """A service by its name."""
         place = bisect_left(self.services, name, key=lambda s: s.name)
         return self.services[place] if self.services[place:place + 1] and self.services[place].name == name else None
+
+
+# One service that differs between two states, as it was and as it is; None where it is not there.
+Pair = tuple[Service | None, Service | None]
+
+
+def changes(before: ProxyState, after: ProxyState) -> tuple[Pair, ...]:
+    """How two states differ, by name. A service that is the very same value in both costs next to nothing."""
+    old, new = before.services, after.services
+    if len(old) == len(new):
+        pairs = [(a, b) for a, b in zip(old, new, strict=True) if a is not b]
+        if all(a.name == b.name for a, b in pairs):
+            return tuple((a, b) for a, b in pairs if a != b)
+    was, now = {s.name: s for s in old}, {s.name: s for s in new}
+    return tuple((was.get(name), now.get(name)) for name in sorted(was.keys() | now.keys())
+                 if was.get(name) is not now.get(name) and was.get(name) != now.get(name))
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +94,7 @@ class Resolver:
     def __init__(self, shared_binds: Sequence[str]) -> None:
         self._shared_binds = shared_binds
         self._known: dict[str, _Worked] = {}
+        self._outcomes: dict[str, Effective] = {}
 
     def resolve(self, releases: Mapping[str, Release], catalog: Catalog | None, before: ProxyState,
                 hold: Mapping[str, Release] = _NONE, taken: Collection[tuple[str, int]] = (),
@@ -84,48 +105,60 @@ class Resolver:
         `follow.effective`). A service whose templates fail, or that is `pinned` for a reason, is served as it was in
         `before`, or left out where it was not.
         """
-        known = {name: self._work(name, releases[name], catalog, hold.get(name), taken) for name in sorted(releases)}
-        self._known = known
+        known = self._known
+        fresh = {name: self._work(release, catalog, hold.get(name), taken, known.get(name))
+                 for name, release in releases.items()
+                 if (worked := known.get(name)) is None or worked.release is not release or worked.moved(catalog)
+                 or name in hold}
+        if len(known) != len(releases) or not fresh.keys() <= known.keys():
+            known = {name: fresh.get(name) or known[name] for name in sorted(releases)}
+        elif fresh:
+            known = {**known, **fresh}
+        if known is not self._known:
+            self._known, self._outcomes = known, {name: worked.outcome for name, worked in known.items()}
         services: dict[str, Service] = {}
         broken: dict[str, str] = {}
         for name, worked in known.items():
-            if not isinstance(worked.result, InvalidTemplate) and name not in pinned:
-                services[name] = worked.result
+            if worked.service is not None and name not in pinned:
+                services[name] = worked.service
                 continue
-            broken[name] = pinned.get(name) or str(worked.result)
+            broken[name] = pinned.get(name) or worked.fault
             if (last := before.get(name)) is not None:
                 services[name] = last
         _settle_acls(services, broken, before)
-        outcomes = {name: worked.outcome for name, worked in known.items()}
-        return Resolution(ProxyState(tuple(services[name] for name in sorted(services))), outcomes, broken)
+        return Resolution(ProxyState(tuple(services.values())), self._outcomes, broken)
 
-    def _work(self, name: str, release: Release, catalog: Catalog | None, last: Release | None,
-              taken: Collection[tuple[str, int]]) -> "_Worked":
-        seen = None if catalog is None else tuple(catalog.get(a.service) for a in release.admissions)
-        known = self._known.get(name)
-        if known is not None and last is None and not known.outcome.held and known.release is release \
-                and known.seen == seen:
-            return known
+    def _work(self, release: Release, catalog: Catalog | None, last: Release | None,
+              taken: Collection[tuple[str, int]], known: "_Worked | None") -> "_Worked":
+        seen = None if catalog is None else tuple((a.service, catalog.get(a.service)) for a in release.admissions)
         outcome = effective(release, catalog, last, taken)
+        service, fault = None, ""
         try:
-            result: Service | InvalidTemplate = _service(outcome.release, self._shared_binds)
-        except InvalidTemplate as fault:
-            result = fault
-        except Exception as fault:  # whatever one service's record makes us raise is that service's trouble alone
-            result = InvalidTemplate(f"it cannot be rendered: {type(fault).__name__}: {fault}")
-        if known is not None and known.result == result:
-            result = known.result
-        return _Worked(release, seen, outcome, result)
+            service = _service(outcome.release, self._shared_binds)
+        except InvalidTemplate as reason:
+            fault = str(reason)
+        except Exception as reason:  # whatever one service's record makes us raise is that service's trouble alone
+            fault = f"it cannot be rendered: {type(reason).__name__}: {reason}"
+        if known is not None and known.service == service:
+            service = known.service
+        return _Worked(release, seen, outcome, service, fault)
 
 
 @dataclass(frozen=True, slots=True)
 class _Worked:
-    """What was made of a release, and what it was made from."""
+    """What was made of a release, and what it was made from. `service` is None where a `fault` kept it from that."""
 
     release: Release
-    seen: tuple[Sequence[Instance] | None, ...] | None
+    seen: tuple[tuple[str, Sequence[Instance] | None], ...] | None
     outcome: Effective
-    result: Service | InvalidTemplate
+    service: Service | None
+    fault: str
+
+    def moved(self, catalog: Catalog | None) -> bool:
+        """Whether it has to be made again for this catalog: not where its part is the very same as it was."""
+        if self.outcome.held or catalog is None or self.seen is None:
+            return self.outcome.held or (catalog is None) != (self.seen is None)
+        return any(catalog.get(service) is not found for service, found in self.seen)
 
 
 def resolve(releases: Mapping[str, Release], catalog: Catalog | None, shared_binds: Sequence[str],

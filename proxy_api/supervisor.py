@@ -139,6 +139,7 @@ class Supervisor:
             raise CannotStart(f"CONFIGS_PATH: {self._base} is in use by another proxy-api; give each its own") from None
         _require_version(self._settings.haproxy_bin)
         around = Around(bootstrap(self._settings, self._haproxy.socket), Certificates(self._settings.certs_path))
+        self._haproxy.mend()
         if self._haproxy.current_digest() is None:
             empty = render.render(ProxyState(), around(), text_environment())
             try:

@@ -19,7 +19,7 @@ def text_environment() -> Environment:
     """The Jinja2 environment of our own templates: undefined names are errors, lines stay as they are."""
     return render.build_environment(Environment(
         loader=PackageLoader("proxy_api", "templates"), undefined=StrictUndefined, autoescape=False,
-        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
+        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, auto_reload=False,
     ))
 
 

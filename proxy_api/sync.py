@@ -30,6 +30,8 @@ from proxy_api.state import ProxyState
 log = logging.getLogger("proxy-api")
 
 TICK_S = 2.0  # how often what HAProxy serves is compared with what it should
+QUIET_S = 0.1  # without a call, before there is time for what nobody waits for
+BUSY_S = 5.0  # how long calls may put that off
 RETRY_S = 0.5  # while Consul is away; after its return all is converged within 2 s
 CALL_TIMEOUT_S = 120.0
 NOT_ACCEPTED_S = 30.0  # before a record that was refused is tried again
@@ -73,15 +75,17 @@ class Sync:
                  render: Callable[[ProxyState, Surroundings], Rendered], history: History,
                  unbindable: Callable[[Iterable[tuple[str, int, int]]], str], drain_s: float) -> None:
         self._store, self._proxy, self._around = store, proxy, around
-        self._known = Known(store, files, history, proxy.serves_something, around().shared_binds())
+        self._calls: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._known = Known(store, files, history, proxy.serves_something, around().shared_binds(),
+                            lambda: self._calls.put(None))
         self._court = Court(self._known, proxy, around, render, unbindable)
         self._applier = Applier(proxy, drain_s)
-        self._calls: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._answers: list[tuple[Job, Outcome | ProxyError]] = []
         self._served: Judged | None = None
         self._refused: dict[str, _Refused] = {}
         self._again: list[Job] = []
         self._chunk = 0  # how many records to take at once after HAProxy did not take more; 0: all
+        self._untended = True
         self._stopping = threading.Event()
         self._reported: Report | None = None
         self._logged = reports.starting(self._known.fault)
@@ -101,7 +105,8 @@ class Sync:
     def hint(self, what: Moved, index: int) -> None:
         """Something in Consul moved, at this index (0: anything may have)."""
         self._known.hint(what, index)
-        self._calls.put(None)
+        if what == "records":
+            self._calls.put(None)
 
     def stop(self) -> None:
         """Let the current pass end, and refuse what is still waiting."""
@@ -113,9 +118,10 @@ class Sync:
     def run(self) -> None:
         """Pass after pass until `stop`."""
         waiting: list[Job] = []
+        tended = time.monotonic()
         while not self._stopping.is_set():
-            idle = RETRY_S if self._known.fault else TICK_S
-            waiting += self._collect(0.0 if waiting or self._known.pending() else idle)
+            jobs = self._collect(0.0 if waiting or self._known.pending() else self._patience())
+            waiting += jobs
             try:
                 waiting = self._pass(waiting)
             except Exception as fault:  # a defect of ours must not end the only writer
@@ -128,11 +134,31 @@ class Sync:
                              ProxyError(f"internal error: {type(fault).__name__}"))
                 waiting = []
             self._reported = None
-            if not waiting and not self._calls.qsize():
-                self._log_difference()
+            self._untended = True
             self._deliver()
+            now = time.monotonic()
+            quiet = not (jobs or waiting or self._calls.qsize())
+            if now > tended + (QUIET_S if quiet else BUSY_S):
+                self._tend()
+                tended = time.monotonic()
         self._refuse(waiting + self._collect(0.0), Unavailable("proxy-api is stopping; nothing was changed"))
         self._deliver()
+
+    def _patience(self) -> float:
+        """How long to wait for something to do."""
+        return QUIET_S if self._untended else RETRY_S if self._known.fault else TICK_S
+
+    def _tend(self) -> None:
+        """What there is to do while nobody waits."""
+        self._untended = False
+        if self._served is not None:
+            try:
+                self._applier.keep(self._served.rendered)
+            except ProxyError as fault:
+                self._applier.failed(fault)
+            self._reported = None
+        before, self._logged = self._logged, self.report()
+        reports.log_difference(before, self._logged)
 
     def _collect(self, wait: float) -> list[Job]:
         jobs = []
@@ -161,15 +187,7 @@ class Sync:
         again = self._settle(wanted, self._known.records) if wanted or moved or self._drifted() else []
         again += self._again
         self._again = []
-        if self._served is not None and not again and not later:
-            self._keep(self._served.rendered)
         return [*again, *later]
-
-    def _keep(self, served: Rendered) -> None:
-        try:
-            self._applier.keep(served)
-        except ProxyError as fault:
-            self._applier.failed(fault)
 
     def _drifted(self) -> bool:
         """Whether there is something to do although nobody asked and Consul did not move."""
@@ -264,7 +282,8 @@ class Sync:
         After HAProxy did not take several at once, half as many, until the one that it does not take is known.
         """
         stored = {name: s.release for name, s in records.stored().items()}
-        told: dict[str, Release | None] = {n: r for n, r in stored.items() if serving.get(n) != r}
+        told: dict[str, Release | None] = {
+            n: r for n, r in stored.items() if (last := serving.get(n)) is not r and last != r}
         told.update({n: None for n in serving if n not in stored})
         now = time.monotonic()
         fresh = {n: r for n, r in told.items()
@@ -360,10 +379,6 @@ class Sync:
             on_disk=self._proxy.serves_something(), reloads=self._applier.reloads,
             runtime_changes=self._applier.runtime_changes,
         )
-
-    def _log_difference(self) -> None:
-        before, self._logged = self._logged, self.report()
-        reports.log_difference(before, self._logged)
 
     def _deliver(self) -> None:
         """Let the callers have their answers. By now the report says the same."""
