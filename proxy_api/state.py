@@ -158,7 +158,10 @@ class _Worked:
         """Whether it has to be made again for this catalog: not where its part is the very same as it was."""
         if self.outcome.held or catalog is None or self.seen is None:
             return self.outcome.held or (catalog is None) != (self.seen is None)
-        return any(catalog.get(service) is not found for service, found in self.seen)
+        for service, found in self.seen:  # no any(): ten thousand of these are asked at every change
+            if catalog.get(service) is not found:
+                return True
+        return False
 
 
 def resolve(releases: Mapping[str, Release], catalog: Catalog | None, shared_binds: Sequence[str],

@@ -92,6 +92,25 @@ def test_a_start_without_consul_serves_the_last_good_configuration_from_disk(a: 
             assert proxy.instances("/x") == {"a"}
 
 
+@pytest.mark.parametrize("torn", [1, 2])
+def test_a_configuration_that_a_loss_of_power_left_unfinished_is_not_started(a: Origin, torn: int) -> None:
+    with ConsulServer(dev=False) as consul, ProxyProcess(consul.address) as proxy:
+        for name in ("x", "y"):
+            add(consul, name, a)
+            assert proxy.api("reconfigure", serviceName=name, servicePath=f"/{name}").status == 200
+        proxy.kill9()
+        consul.kill()
+        kept = sorted((proxy.configs_path / "config").iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
+        for directory in kept[:torn]:
+            (directory / "haproxy.cfg").write_text((directory / "haproxy.cfg").read_text()[:-40])
+        proxy.start().wait_api()
+        wait_until(lambda: proxy.get("/x").status == (200 if torn < len(kept) else 503), 10, "the last whole one")
+        assert proxy.get("/y").status == 503
+        consul.start()
+        proxy.wait_ready(30)
+        assert proxy.instances("/y") == proxy.instances("/x") == {"a"}
+
+
 def test_a_hung_consul_blocks_neither_traffic_nor_the_probes(consul: ConsulServer, a: Origin) -> None:
     with ProxyProcess(consul.address) as proxy, ThreadPoolExecutor(1) as pool:
         add(consul, "x", a)
