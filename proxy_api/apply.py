@@ -22,6 +22,7 @@ log = logging.getLogger("proxy-api")
 
 MAX_BACKOFF_S = 30.0
 VERIFY_S = 10.0  # how often everything that HAProxy has is compared
+VERIFY_REST = 50.0  # or as many times what comparing takes, where that is more: 30,000 servers are a long list
 
 
 class Proxy(Protocol):
@@ -91,13 +92,15 @@ class Applier:
         now = time.monotonic()
         if now < self._verify_at:
             return
-        self._verify_at = now + VERIFY_S
         with contextlib.suppress(OSError):  # a disk that is full or gone shows at the next change
             self._proxy.flush()
         try:
             found = runtime.deviations(self._proxy.observe(None, runtime.maps_of(served)), served)
         except NotApplied:
             return  # it does not answer: the digest, asked for at every pass, says so too
+        finally:
+            took = time.monotonic() - now
+            self._verify_at = now + max(VERIFY_S, VERIFY_REST * took)
         if found:
             log.error('event=drift reason="%s"', "; ".join(found[:5]))
             self._reload(served, self._put_on_disk(served.config))

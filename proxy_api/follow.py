@@ -36,7 +36,7 @@ def effective(release: Release, catalog: Catalog | None, last: Release | None = 
     if mode == "never" or catalog is None or release.spec.outbound:
         return Effective(release)
     admissions = tuple(_follow(a, catalog[a.service], mode) if a.service in catalog else a for a in release.admissions)
-    result = replace(release, admissions=admissions)
+    result = release if admissions == release.admissions else replace(release, admissions=admissions)
     serving = {_identity(m.instance) for m in result.members()}
     gone = tuple(m.instance for m in release.members() if _identity(m.instance) not in serving)
     if last is not None and not serving:
@@ -58,8 +58,10 @@ def _follow(admission: Admission, found: Sequence[Instance], mode: str) -> Admis
         now = by_id.get(_identity(member.instance))
         if now is not None and _same_release(member.instance, now):
             # Status and tags stay as admitted: following is about where the container is, not what it says.
-            members.append(Member(member.number, replace(member.instance, address=now.address, port=now.port,
-                                                         node_address=now.node_address)))
+            there = now.address, now.port, now.node_address
+            same = there == (member.instance.address, member.instance.port, member.instance.node_address)
+            members.append(member if same else Member(member.number, replace(
+                member.instance, address=now.address, port=now.port, node_address=now.node_address)))
     return replace(admission, members=tuple(members))
 
 

@@ -5,6 +5,7 @@ import re
 from bisect import bisect_left
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from catalog.model import Instance
@@ -130,7 +131,8 @@ class Resolver:
 
     def _work(self, release: Release, catalog: Catalog | None, last: Release | None,
               taken: Collection[tuple[str, int]], known: "_Worked | None") -> "_Worked":
-        seen = None if catalog is None else tuple((a.service, catalog.get(a.service)) for a in release.admissions)
+        services = tuple(a.service for a in release.admissions)
+        seen = None if catalog is None else tuple(map(catalog.get, services))
         outcome = effective(release, catalog, last, taken)
         service, fault = None, ""
         try:
@@ -141,7 +143,7 @@ class Resolver:
             fault = f"it cannot be rendered: {type(reason).__name__}: {reason}"
         if known is not None and known.service == service:
             service = known.service
-        return _Worked(release, seen, outcome, service, fault)
+        return _Worked(release, services, seen, outcome, service, fault)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +151,8 @@ class _Worked:
     """What was made of a release, and what it was made from. `service` is None where a `fault` kept it from that."""
 
     release: Release
-    seen: tuple[tuple[str, Sequence[Instance] | None], ...] | None
+    services: tuple[str, ...]
+    seen: tuple[Sequence[Instance] | None, ...] | None
     outcome: Effective
     service: Service | None
     fault: str
@@ -158,10 +161,7 @@ class _Worked:
         """Whether it has to be made again for this catalog: not where its part is the very same as it was."""
         if self.outcome.held or catalog is None or self.seen is None:
             return self.outcome.held or (catalog is None) != (self.seen is None)
-        for service, found in self.seen:  # no any(): ten thousand of these are asked at every change
-            if catalog.get(service) is not found:
-                return True
-        return False
+        return tuple(map(catalog.get, self.services)) != self.seen
 
 
 def resolve(releases: Mapping[str, Release], catalog: Catalog | None, shared_binds: Sequence[str],
@@ -223,15 +223,27 @@ def _service(release: Release, shared_binds: Sequence[str]) -> Service:
 def server_of(member: Member) -> Server | None:
     """The server line of an instance, named `<Node>_<number>_<Port>` as in 2016; None where its address is none."""
     i = member.instance
-    try:
-        # HAProxy's check ends without a word at some names that are none (`a..b`); the grammar is stricter than it.
-        address = "" if i.address.startswith("[") else grammar.hostname(i.address.removesuffix("."))
-    except ValueError:
-        return None
+    address, is_name = _address(i.address)
     if not address or not 1 <= i.port <= 65535:
         return None
-    node = re.sub(r"[^A-Za-z0-9.:_-]", "_", i.node)[:100] or "node"
-    return Server(f"{node}_{member.number}_{i.port}", address, i.port, _is_name(address))
+    return Server(f"{_node(i.node)}_{member.number}_{i.port}", address, i.port, is_name)
+
+
+# Nodes are few beside the services that run on them.
+@lru_cache(4096)
+def _address(text: str) -> tuple[str, bool]:
+    """An address as HAProxy takes it and whether it is a name to look up; "" where it is none."""
+    try:
+        # HAProxy's check ends without a word at some names that are none (`a..b`); the grammar is stricter than it.
+        address = "" if text.startswith("[") else grammar.hostname(text.removesuffix("."))
+    except ValueError:
+        return "", False
+    return address, _is_name(address)
+
+
+@lru_cache(4096)
+def _node(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9.:_-]", "_", name)[:100] or "node"
 
 
 def _is_name(address: str) -> bool:
