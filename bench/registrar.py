@@ -25,7 +25,7 @@ from bench.figures import Timing, show, timed
 from deploy import go_demo
 from deploy.engine import engine
 from deploy.local import ConsulServer, RegistrarProcess, wait_until
-from tests.registrar.consul_proxy import ConsulProxy
+from tests.consul_gate import Gate
 
 TURNS = 50
 MANY = 100
@@ -101,7 +101,7 @@ def main() -> None:
         client = docker.APIClient(version="auto", timeout=120)
         stack.callback(client.close)
         consul = stack.enter_context(ConsulServer())
-        raw, proxy = Raw(consul), stack.enter_context(ConsulProxy(consul.address))
+        raw, proxy = Raw(consul), stack.enter_context(Gate(consul.address))
         only = ("--only-label", "=".join(*LABEL.items()))
         print("\nregistrar")
         floor = timed(lambda n: raw.register(f"c{n}"), TURNS)
@@ -186,7 +186,7 @@ def _start_with_many(consul: ConsulServer, raw: Raw, only: Sequence[str]) -> Non
     print(f"{'  from the start of the process':58} {statistics.median(wholes):6.0f} ms")
 
 
-def _idle(registrar: RegistrarProcess, proxy: ConsulProxy) -> None:
+def _idle(registrar: RegistrarProcess, proxy: Gate) -> None:
     reads, cpu = len(proxy.requests), _cpu_s(registrar.pid)
     written = len(proxy.writes())
     time.sleep(IDLE_S)

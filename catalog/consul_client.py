@@ -87,9 +87,9 @@ class ConsulClient:
         index, items = self._repeat(lambda: self._consul.kv.get(prefix, recurse=True, consistency="consistent"))
         return Listing(int(index), tuple(codec.from_kv(item) for item in items or ()))
 
-    def wait_for_kv(self, prefix: str, index: int) -> int:
+    def wait_for_kv(self, prefix: str, index: int, wait_s: float = WAIT_S) -> int:
         """Block until a key below the prefix changes after `index` (0: do not block); the index to wait for next."""
-        return self._long_poll(f"/v1/kv/{prefix}", [("keys", "1"), ("separator", "/")], index)[1]
+        return self._long_poll(f"/v1/kv/{prefix}", [("keys", "1"), ("separator", "/")], index, wait_s)[1]
 
     def transact(self, operations: Sequence[Operation]) -> dict[str, int]:
         """Carry out at most 64 operations, all or none; the new ModifyIndex of each key written.
@@ -177,10 +177,11 @@ class ConsulClient:
         answer = self._repeat(lambda: self._get(f"/v1/catalog/node/{node}", [("consistent", "1")]))
         return codec.from_agent(answer["Services"] or {}) if answer else None
 
-    def node_checks(self, node: str) -> Sequence[Mapping[str, Any]]:
-        """The checks of a node and of its services, in Consul's JSON."""
+    def node_checks(self, node: str, check_id: str = "") -> Sequence[Mapping[str, Any]]:
+        """The checks of a node and of its services, or the one of them with this id, in Consul's JSON."""
+        only = [("filter", f"CheckID == {json.dumps(check_id)}")] if check_id else []
         answer: Sequence[Mapping[str, Any]] = self._repeat(
-            lambda: self._get(f"/v1/health/node/{node}", [("consistent", "1")]))
+            lambda: self._get(f"/v1/health/node/{node}", [("consistent", "1"), *only]))
         return answer or ()
 
     def nodes_with(self, meta: Mapping[str, str]) -> tuple[str, ...]:
@@ -215,6 +216,11 @@ class ConsulClient:
         """Let a session hold a key; False where another one has it."""
         return bool(self._repeat(lambda: self._transport.put(_json, f"/v1/kv/{key}", [("acquire", session)])))
 
+    def kv_holder(self, key: str) -> str:
+        """The session that holds a key; "" where it does not exist, or nobody does."""
+        item = self._repeat(lambda: self._consul.kv.get(key, consistency="consistent")[1])
+        return str((item or {}).get("Session") or "")
+
     def kv_keys(self, prefix: str) -> frozenset[str]:
         """The keys below a prefix, without their values."""
         found = self._repeat(lambda: self._transport.get(
@@ -233,10 +239,11 @@ class ConsulClient:
     def _get(self, path: str, params: list[tuple[str, Any]]) -> Any:
         return self._transport.get(_json, path, params)
 
-    def _long_poll(self, path: str, params: list[tuple[str, Any]], index: int) -> tuple[Any, int]:
-        # An index of 0 or below would mean "do not wait" at best; never send one.
-        waiting = [("index", index), ("wait", f"{WAIT_S}s")] if index > 0 else []
-        timeout = WAIT_S * 17 / 16 + 5 if waiting else READ_TIMEOUT_S
+    def _long_poll(self, path: str, params: list[tuple[str, Any]], index: int,
+                   wait_s: float = WAIT_S) -> tuple[Any, int]:
+        # An index of 0 or below would mean "do not wait" at best; never send one. A wait of 0 is Consul's 5 minutes.
+        waiting = [("index", index), ("wait", f"{max(1, round(1000 * wait_s))}ms")] if index > 0 else []
+        timeout = wait_s * 17 / 16 + 5 if waiting else READ_TIMEOUT_S
         answer, found = self._sanely(
             lambda: self._transport.get(_json_and_index, path, [*params, *waiting], timeout=timeout))
         # An index that went backwards belongs to another history (a restored or emptied Consul): start over.

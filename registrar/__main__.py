@@ -30,6 +30,7 @@ from registrar.reconcile import Reconciler
 from registrar.report import as_json, render, table
 from registrar.settings import Settings, read_settings
 from registrar.status_http import StatusServer
+from registrar.watch_nodes import NodeWatch
 from registrar.writes import Together
 
 EXIT_USAGE = 2
@@ -52,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = read_settings(given, os.environ)
         journal.level(settings.log_level)
-        if not settings.internal and settings.command != "drain":
+        if not settings.internal and settings.command not in ("drain", "watch-nodes"):
             settings = _addressed(settings)
     except (UsageError, NoAddress) as fault:
         for text in str(fault).splitlines():
@@ -61,6 +62,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if settings.command == "drain":
         return _drain(settings, journal, stop)
     _greet(settings, journal)
+    if settings.command == "watch-nodes":
+        return _watch_nodes(settings, journal, stop)
     reconciler = _reconciler(settings, stop)
     if settings.dry_run or settings.once or settings.command == "plan":
         return _run_once(settings, reconciler, journal, stop)
@@ -179,23 +182,49 @@ def _run(settings: Settings, reconciler: Reconciler, journal: Journal, stop: thr
     metrics, hints = Metrics(), Hints()
     reader = Reader(DockerSource(os.environ), hints, journal, metrics)
     loop = Loop(reconciler, hints, reader, settings.interval, journal, metrics, stop)
-    if settings.http:
-        try:
-            server = StatusServer(settings.http, lambda: loop.status.alive and loop.is_alive(),
-                                  lambda: _unready(loop, journal), metrics.registry, lambda: _containers(loop))
-        except OSError as fault:
-            journal.error("start-failed", why=f"-http {settings.http[0]}:{settings.http[1]}: {fault.strerror or fault}")
-            return 1
-        server.start()
+    if not _serve(settings, journal, lambda: loop.status.alive and loop.is_alive(), lambda: _unready(loop, journal),
+                  metrics, lambda: _containers(loop)):
+        return 1
     journal.info("start", consul=settings.consul, node_id=settings.node_id or "(the engine's name)",
                  interval=f"{settings.interval:g}s")
     loop.start()
     if settings.scheme == "consul-catalog":
-        leases = ConsulClient.from_environ(settings.consul, os.environ, patience_s=0)
-        Lease(leases, lambda: reconciler.owner, settings.remove_after, journal).start()
+        consul = ConsulClient.from_environ(settings.consul, os.environ, patience_s=0)
+        lease = Lease(consul, lambda: reconciler.owner, journal)
+        lease.start()
+        NodeWatch(consul, settings.remove_after, journal, lambda: reconciler.owner, lease.lost).start()
     stop.wait()
     journal.info("stop", registrations="removed" if settings.deregister_on_exit else "stay")
     return _withdraw(loop, reconciler, journal) if settings.deregister_on_exit else 0
+
+
+def _watch_nodes(settings: Settings, journal: Journal, stop: threading.Event) -> int:
+    """Only look after other registrars' nodes, until a signal."""
+    consul = ConsulClient.from_environ(settings.consul, os.environ, patience_s=0)
+    watch = NodeWatch(consul, settings.remove_after, journal)
+
+    def unready() -> dict[str, str]:
+        return journal.troubles() or ({} if watch.has_looked else {"start": "nothing has been looked at yet"})
+
+    if not _serve(settings, journal, lambda: watch.alive, unready, Metrics(), lambda: None):
+        return 1
+    journal.info("start", consul=settings.consul, watch="nodes", remove_after=f"{settings.remove_after:g}s")
+    watch.start()
+    stop.wait()
+    journal.info("stop")
+    return 0
+
+
+def _serve(settings: Settings, journal: Journal, alive: Callable[[], bool], unready: Callable[[], dict[str, str]],
+           metrics: Metrics, containers: Callable[[], str | None]) -> bool:
+    """Answer --http, if it is given; whether that could be done."""
+    if settings.http:
+        try:
+            StatusServer(settings.http, alive, unready, metrics.registry, containers).start()
+        except OSError as fault:
+            journal.error("start-failed", why=f"-http {settings.http[0]}:{settings.http[1]}: {fault.strerror or fault}")
+            return False
+    return True
 
 
 def _unready(loop: Loop, journal: Journal) -> dict[str, str]:

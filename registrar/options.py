@@ -155,7 +155,7 @@ OPTIONS: tuple[Option, ...] = (
     Option("adopt-host", str, (), "NAME", "take over what a Registrator with this host name left in Consul: entries "
            "NAME:container:port without an owner; may be given several times", many=True),
     Option("remove-after", _seconds, 3600.0, "SECONDS", "with consul-catalog://: how long another node's registrar "
-           "may be silent before its node is removed; it leaves rotation after 20 s"),
+           "may be silent before its node is removed; it leaves rotation within 20 s"),
     Option("reconcile-interval", _seconds, 15.0, "SECONDS", "at most this long between two full comparisons"),
     Option("resync", _integer(0), 0, "SECONDS", "like --reconcile-interval, whichever is shorter; 0: not given"),
     Option("cleanup", read_bool, False, "", f"{_FOR_REGISTRATOR}: always on, for entries of this node id", switch=True,
@@ -201,6 +201,8 @@ COMMANDS: tuple[Command, ...] = (
         Option("wait", _seconds, 0.0, "SECONDS", "return so long afterwards, when what was asked before is answered"),
         Option("undo", read_bool, False, "", "put it back into rotation", switch=True),
     ), "take a container that is about to be stopped out of rotation; it comes back with its next start"),
+    Command("watch-nodes", (), (), "with consul-catalog://: only take the nodes of dead registrars out of rotation, "
+            "and remove them after --remove-after; needs no Docker and runs anywhere, such as beside a Consul server"),
 )
 
 

@@ -31,7 +31,9 @@ from registrar.writes import Together, Writes, one_by_one
 
 SECOND_LOOK_AFTER_S = 1.0
 VERIFY_AFTER_S = 1.0
-NO_SCRIPTS = "no agent runs scripts here (enable_script_checks is off, or there is none): registered without the check"
+NO_SCRIPTS = "no agent runs scripts here (enable_script_checks is off): registered without the check"
+NO_AGENT = ("no agent runs scripts or gRPC checks for an external node, nor does consul-esm, which takes http, https "
+            "and tcp: registered without the check")
 
 
 class Reconciler:
@@ -370,7 +372,8 @@ class Reconciler:
             self._agent.agent_register(degraded.body(), replace_checks=maintained is None)
 
     def _refused_scripts(self, registrations: Iterable[Registration]) -> list[Fault]:
-        return [Fault(r.container_name, "SERVICE_CHECK_…", str(dict(r.check)), NO_SCRIPTS)
+        why = NO_AGENT if self._settings.scheme == "consul-catalog" else NO_SCRIPTS
+        return [Fault(r.container_name, "SERVICE_CHECK_…", str(dict(r.check)), why)
                 for r in registrations if r.mark in self._scriptless]
 
     def _as_scripts_allow(self, registration: Registration) -> Registration:

@@ -79,6 +79,9 @@ def read_settings(arguments: Sequence[str], environ: Mapping[str, str]) -> Setti
         values["drain"] = values["drain"].replace("maintenance", "deregister")
     settings = Settings(consul=consul, scheme=scheme, prefix=prefix, notes=notes, command=given.command,
                         words=given.words, extras=given.extras, **values)
+    if settings.command == "watch-nodes" and scheme != "consul-catalog":
+        raise UsageError(f"registrar watch-nodes: the registry address has the scheme {scheme!r}: give "
+                         "consul-catalog://HOST:PORT, as only external nodes have leases to watch")
     if bool(settings.ttl) != bool(settings.ttl_refresh):
         raise UsageError("-ttl and -ttl-refresh: give both or none")
     if settings.ttl and settings.ttl <= settings.ttl_refresh:

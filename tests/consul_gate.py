@@ -1,4 +1,4 @@
-"""An HTTP gate between a program and Consul, at which a test can stop a conversation at an exact step."""
+"""An HTTP gate between a program and Consul: it counts requests, spoils answers, and stops at an exact step."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ class Gate:
 
     `before(method, path)` runs before a request is passed on, `after(method, path, status)` before its answer is
     returned. A hook may block, or raise Held. `answer(method, path)` may give (status, body) instead of Consul's.
+    `requests` are those made so far, such as "GET /v1/agent/self".
     """
 
     def __init__(self, target: str) -> None:
@@ -75,6 +76,9 @@ class Gate:
 
         self._server = Server((loopback_address(), 0), Handler)
         self.address = "{}:{}".format(*self._server.server_address[:2])
+
+    def writes(self) -> list[str]:
+        return [request for request in self.requests if not request.startswith("GET ")]
 
     def __enter__(self) -> Self:
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()

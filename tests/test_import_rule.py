@@ -21,9 +21,9 @@ CORE = {
                   "consul_template.catalog_text", "consul_template.entries", "consul_template.functions",
                   "consul_template.helpers", "custom", "errors", "follow", "grammar", "keys", "plan", "release",
                   "render", "route", "routing", "runtime", "sections", "settings", "state"},
-    "registrar": {"adoption", "attributes", "beats", "checks", "container", "drains", "endpoints", "filters", "grammar",
-                  "health", "metadata", "naming", "options", "outside", "plan", "registration", "report", "retries",
-                  "rivals", "services", "settings", "swarm", "writes"},
+    "registrar": {"absences", "adoption", "attributes", "beats", "checks", "container", "drains", "endpoints",
+                  "filters", "grammar", "health", "metadata", "naming", "options", "outside", "plan", "registration",
+                  "report", "retries", "rivals", "services", "settings", "swarm", "writes"},
 }
 # What these modules' docstrings have to say, and nobody else's.
 MARK = {"catalog": "Pure.", "gotemplate": "Pure.", "proxy_api": "Core.", "registrar": "Pure."}

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from deploy.local import ConsulServer, Container, RegistrarProcess, free_port, loopback_address, wait_until
-from tests.registrar.consul_proxy import ConsulProxy
+from tests.consul_gate import Gate
 from tests.registrar.socket_relay import SocketRelay
 
 pytestmark = pytest.mark.usefixtures("go_demo_image")
@@ -67,7 +67,7 @@ def test_a_consul_that_lost_its_data_between_two_passes_is_filled_again_at_the_n
 
 
 def test_a_consul_that_kept_its_data_is_not_written_to(label, durable_consul):
-    with ConsulProxy(durable_consul.address) as proxy, \
+    with Gate(durable_consul.address) as proxy, \
             start(proxy.address, label, "--reconcile-interval", "0.5").wait_ready(), \
             Container(labels=label, env=WEB) as web:
         wait_until(lambda: ports(durable_consul) == [web.port()], 5)
@@ -80,7 +80,7 @@ def test_a_consul_that_kept_its_data_is_not_written_to(label, durable_consul):
 
 def test_an_unchanged_world_causes_no_write_whatever_the_interval(label, consul):
     with Container(labels=label, env=WEB | {"SERVICE_CHECK_TCP": "1", "SERVICE_TAGS": "b,a"}) as web, \
-            ConsulProxy(consul.address) as proxy, \
+            Gate(consul.address) as proxy, \
             start(proxy.address, label, "--reconcile-interval", "0.2", "-resync", "1").wait_ready() as registrar:
         wait_until(lambda: ports(consul) == [web.port()], 5)
         assert len(proxy.writes()) == 1
@@ -92,30 +92,34 @@ def test_an_unchanged_world_causes_no_write_whatever_the_interval(label, consul)
         assert registrar.output().count("event=pass ") == 1
 
 
+def slowly(method, path):
+    time.sleep(0.5)
+
+
 SPOILT = {
     "answers 500": lambda method, path: (500, "rpc error: No cluster leader"),
     "answers 429": lambda method, path: (429, "Your IP is issuing too many requests"),
     "answers garbage": lambda method, path: (200, "<html>not json"),
-    "is slow": lambda method, path: 0.5,
+    "is slow": slowly,
 }
 
 
 @pytest.mark.parametrize("spoil", SPOILT.values(), ids=SPOILT)
 def test_a_consul_in_trouble_deregisters_nothing_and_is_caught_up_with(label, consul, spoil):
-    with ConsulProxy(consul.address) as proxy, Container(labels=label, env=WEB) as web, \
+    with Gate(consul.address) as proxy, Container(labels=label, env=WEB) as web, \
             start(proxy.address, label, "--reconcile-interval", "0.5").wait_ready():
         wait_until(lambda: ports(consul) == [web.port()], 5)
-        proxy.spoil = spoil
+        proxy.answer = spoil
         with Container(labels=label, env=WEB) as other:
             time.sleep(1.2)
             assert web.port() in ports(consul)
-            proxy.spoil = lambda method, path: None
+            proxy.answer = lambda method, path: None
             wait_until(lambda: ports(consul) == sorted([web.port(), other.port()]), 4)
         wait_until(lambda: ports(consul) == [web.port()], 4)
 
 
 def test_one_service_that_consul_refuses_does_not_hold_up_another_and_is_retried(label, consul):
-    with ConsulProxy(consul.address) as proxy, start(proxy.address, label).wait_ready() as registrar:
+    with Gate(consul.address) as proxy, start(proxy.address, label).wait_ready() as registrar:
         refused = []
 
         def spoil(method, path):
@@ -124,7 +128,7 @@ def test_one_service_that_consul_refuses_does_not_hold_up_another_and_is_retried
                 return (400, "Invalid service")
             return None
 
-        proxy.spoil = spoil
+        proxy.answer = spoil
         with Container(labels=label, env=WEB) as web:
             wait_until(lambda: refused, 5)
             wait_until(lambda: unready(registrar, "write n1:"), 5)

@@ -96,6 +96,7 @@ REFUSED = {
     f"--drain slowly {URI}": ["-drain", "give off or maintenance or deregister"],
     f"-intern {URI}": ["-intern", "did you mean -internal"],
     f"-retry-atempts=3 {URI}": ["did you mean -retry-attempts"],
+    "watch-nodes consul://a:1": ["watch-nodes", "'consul'", "consul-catalog://HOST:PORT"],
     f"-ip {URI} -deregister x -resync y": ["-ip", "-deregister", "-resync"],
 }
 
