@@ -251,19 +251,29 @@ class ConsulClient:
 
     def _repeat(self, call: Callable[[], T]) -> T:
         """Make a call that is safe to repeat, with patience only while Consul is believed to be well."""
+        try:
+            result = self._sanely(call)
+        except CatalogUnavailable:
+            if not (self._healthy and self._patience_s):
+                self._healthy = False
+                raise
+            result = self._patiently(call)
+        self._healthy = True
+        return result
+
+    def _patiently(self, call: Callable[[], T]) -> T:
+        """Once more at once, as the fault may be that of a single connection; then again and again for a while."""
         retrying = Retrying(
-            stop=stop_after_delay(self._patience_s if self._healthy else 0),
+            stop=stop_after_delay(self._patience_s),
             wait=wait_random_exponential(multiplier=0.05, max=1.0),
             retry=retry_if_exception_type(CatalogUnavailable),
             reraise=True,
         )
         try:
-            result = retrying(lambda: self._sanely(call))
+            return retrying(lambda: self._sanely(call))
         except CatalogUnavailable:
             self._healthy = False
             raise
-        self._healthy = True
-        return result
 
     @staticmethod
     def _sanely(call: Callable[[], T]) -> T:

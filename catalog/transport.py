@@ -5,33 +5,21 @@ for the library's own, which has no time-outs, follows HTTP_PROXY and lets envir
 (reference/dependencies.md 1.3). What the answers mean is `consul_client`'s business.
 """
 
+import base64
 import os
-import socket
+import ssl
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
-from urllib.parse import quote
-
-import requests
-from requests.adapters import HTTPAdapter
-from urllib3.connection import HTTPConnection
+from urllib.parse import quote, urlencode
 
 from catalog.address import Endpoint
+from catalog.connections import Connections, NotConnected
 from catalog.errors import CatalogDenied, CatalogRejected, CatalogUnavailable, Conflict
+from catalog.http1 import BadAnswer
 
 MAX_CONNECTIONS = 4  # per process (design section 5)
-CONNECT_TIMEOUT_S = 2.0
 READ_TIMEOUT_S = 10.0
-# A long poll is silent for a minute, so only the kernel can tell a Consul that is cut off from one that has no news:
-# a probe after 5 s of silence and every 2 s, and the connection is given up after 10 s without an answer to one.
-_KEEP_ALIVE = (
-    *HTTPConnection.default_socket_options,
-    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
-    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 5),
-    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 2),
-    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
-    (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 10_000),
-)
 
 Params = Sequence[tuple[str, Any]] | Mapping[str, Any] | None
 
@@ -80,7 +68,7 @@ class TokenSource:
     def __call__(self) -> str:
         path = self._access.token_file
         if not path:
-            return self._token
+            return _sendable(self._token)
         try:
             stat = os.stat(path)
             mark = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
@@ -92,14 +80,13 @@ class TokenSource:
             # A file that is being replaced may be away for a moment: the last token stays good until then.
             if self._seen is None:
                 raise CatalogDenied(f"the token file {path} cannot be read: {fault}") from None
-        return self._token
+        return _sendable(self._token)
 
 
-class _Adapter(HTTPAdapter):
-    """requests' own, with connections that notice a peer that is cut off."""
-
-    def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **more: Any) -> None:
-        super().init_poolmanager(connections, maxsize, block, socket_options=_KEEP_ALIVE, **more)
+def _sendable(token: str) -> str:
+    if not (token.isascii() and token.isprintable()):
+        raise CatalogDenied("the token holds characters that no token has: is it the right text, or the right file?")
+    return token
 
 
 class Transport:
@@ -112,16 +99,8 @@ class Transport:
         self._endpoints = tuple(endpoints)
         self._working = 0
         self._token = TokenSource(access)
-        self._session = requests.Session()
-        self._session.trust_env = False  # HTTP_PROXY and ~/.netrc are not for this conversation
-        self._session.verify = access.ca
-        self._session.cert = access.client_cert
-        if access.basic_auth:
-            user, _, password = access.basic_auth.partition(":")
-            self._session.auth = (user, password)
-        adapter = _Adapter(pool_connections=len(endpoints), pool_maxsize=MAX_CONNECTIONS, pool_block=True)
-        self._session.mount("http://", adapter)
-        self._session.mount("https://", adapter)
+        self._basic = base64.b64encode(access.basic_auth.encode()).decode()
+        self._connections = Connections(MAX_CONNECTIONS, access.ca, access.client_cert)
 
     def get(self, callback: Callable[[Response], Any], path: str, params: Params = None, headers: Any = None,
             timeout: float = READ_TIMEOUT_S) -> Any:
@@ -146,60 +125,52 @@ class Transport:
         Only a connection that could not be made moves on to the next address for a write: a write that was sent may
         have been carried out, and is not sent twice from here.
         """
+        target = quote(path, safe="/:") + _query(params)
+        body = data.encode() if isinstance(data, str) else data
         faults: list[str] = []
         first = self._working
         for turn in range(len(self._endpoints)):
             position = (first + turn) % len(self._endpoints)
             endpoint = self._endpoints[position]
             try:
-                answer = self._send(endpoint, method, path, params, data, timeout)
-            except requests.exceptions.ConnectTimeout:
-                faults.append(f"{endpoint.url}: no connection within {CONNECT_TIMEOUT_S:.0f} s")
+                with self._connections.to(endpoint) as connection:
+                    answer = connection.ask(method, target, self._headers(endpoint), body, timeout)
+            except NotConnected as fault:
+                faults.append(f"{endpoint.url}: {fault}")
             except OSError as fault:
-                # requests' exceptions are OSErrors, and for a missing CA or certificate file it raises a bare one.
                 faults.append(f"{endpoint.url}: {_plain(fault)}")
-                if method != "GET" and not _never_sent(fault):
+                if method != "GET":
                     break
             else:
                 self._working = position
-                return _judge(answer, endpoint, method, path)
+                text = answer.content.decode("utf-8", "replace")
+                return _judge(Response(answer.code, answer.headers, text, answer.content), endpoint, method, path)
         raise CatalogUnavailable("; ".join(faults))
 
-    def _send(self, endpoint: Endpoint, method: str, path: str, params: Params, data: str | bytes,
-              timeout: float) -> Response:
-        token = self._token()
-        answer = self._session.request(
-            method,
-            endpoint.url + quote(path, safe="/:"),
-            params=params,
-            data=data.encode() if isinstance(data, str) else data,
-            headers={"X-Consul-Token": token} if token else {},
-            timeout=(CONNECT_TIMEOUT_S, timeout),
-            allow_redirects=False,
-        )
-        answer.encoding = "utf-8"
-        return Response(answer.status_code, answer.headers, answer.text, answer.content)
+    def _headers(self, endpoint: Endpoint) -> dict[str, str]:
+        headers = {"Host": endpoint.url.partition("://")[2], "User-Agent": "portbook"}
+        if token := self._token():
+            headers["X-Consul-Token"] = token
+        if self._basic:
+            headers["Authorization"] = f"Basic {self._basic}"
+        return headers
 
 
-def _never_sent(fault: OSError) -> bool:
-    return "NewConnectionError" in repr(fault) or isinstance(fault, requests.exceptions.SSLError)
+def _query(params: Params) -> str:
+    pairs = params.items() if isinstance(params, Mapping) else params or ()
+    given = [(name, value) for name, value in pairs if value is not None]
+    return f"?{urlencode(given)}" if given else ""
 
 
 def _plain(fault: OSError) -> str:
-    """A short cause without the URL that requests puts into its texts."""
-    text = repr(fault)
-    if not isinstance(fault, requests.exceptions.RequestException):
-        return str(fault)  # it names the file
-    if isinstance(fault, requests.exceptions.SSLError):
-        return "TLS could not be agreed on (certificate, CA or protocol)"
-    if isinstance(fault, requests.exceptions.Timeout):
+    """A short cause."""
+    if isinstance(fault, BadAnswer):
+        return str(fault)
+    if isinstance(fault, TimeoutError):
         return "no answer in time"
-    for sign, meaning in (("refused", "connection refused"), ("Name or service", "the name does not resolve"),
-                          ("resolve", "the name does not resolve"), ("reset", "connection reset"),
-                          ("RemoteDisconnected", "connection closed without an answer")):
-        if sign in text:
-            return meaning
-    return type(fault).__name__
+    if isinstance(fault, ssl.SSLError):
+        return f"TLS failed: {fault.reason or fault.strerror}"
+    return "connection reset" if isinstance(fault, ConnectionResetError) else fault.strerror or type(fault).__name__
 
 
 def _judge(answer: Response, endpoint: Endpoint, method: str, path: str) -> Response:
