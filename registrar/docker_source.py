@@ -22,6 +22,10 @@ T = TypeVar("T")
 
 TIMEOUT_S = 5
 DEFAULT_SOCKET = "/var/run/docker.sock"
+# What an engine answers differs from version to version of its API. Newer engines speak older versions for years; one
+# that has given this up is spoken to in the oldest that it knows.
+TRIED_API = "1.41"
+OLDEST_API = "1.24"  # given where no version is needed, so that nothing is asked
 REGISTRATORS_SOCKET = "/tmp/docker.sock"  # where Registrator's users mount it
 
 # Everything after which an inspect may say something new; `exec_…` alone would be three events per health probe.
@@ -167,10 +171,23 @@ class DockerSource:
         if not self._environ.get("DOCKER_HOST") and not os.path.exists(DEFAULT_SOCKET) \
                 and os.path.exists(REGISTRATORS_SOCKET):
             wanted["base_url"] = f"unix://{REGISTRATORS_SOCKET}"
-        client = docker.APIClient(version="auto", timeout=TIMEOUT_S, **wanted)
+        probe = docker.APIClient(version=OLDEST_API, timeout=TIMEOUT_S, **wanted)
+        try:
+            spoken = self._environ.get("DOCKER_API_VERSION") or api_version(probe.version(api_version=False))
+        finally:
+            probe.close()
+        client = docker.APIClient(version=spoken, timeout=TIMEOUT_S, **wanted)
         # No proxy stands before a socket; looking for one takes a quarter of each request.
         client.trust_env = not client.base_url.startswith("http+docker")
         return client
+
+
+def api_version(engine: Mapping[str, Any]) -> str:
+    """The version of the API to speak, by the engine's `/version`: the tried one, if it is among those it speaks."""
+    newest, oldest = (tuple(int(part) for part in str(engine.get(key) or TRIED_API).split("."))
+                      for key in ("ApiVersion", "MinAPIVersion"))
+    tried = tuple(int(part) for part in TRIED_API.split("."))
+    return ".".join(map(str, max(min(tried, newest), oldest)))
 
 
 def _happening(event: Mapping[str, Any]) -> Happening | None:

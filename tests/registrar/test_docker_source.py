@@ -1,6 +1,7 @@
 """What the engine's failures become: unknown, unknown for one container, or gone. A small HTTP server plays engine."""
 
 import json
+import re
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -21,6 +22,7 @@ class Engine:
 
     def __init__(self):
         self.answers, self.asked = {"/version": VERSION, "/_ping": "OK"}, []
+        self.versions = []
         engine = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -28,7 +30,8 @@ class Engine:
 
             def do_GET(self):
                 self.close_connection = True
-                path = self.path.partition("?")[0].removeprefix("/v1.41")
+                version, path = re.fullmatch(r"(?:/v([\d.]+))?(/.*)", self.path.partition("?")[0]).groups()
+                engine.versions.append(version)
                 engine.asked.append(path)
                 answer = engine.answers.get(path, 404)
                 if answer is None:
@@ -128,3 +131,22 @@ def test_a_refused_stream_is_no_stream(engine, source):
     with pytest.raises(EngineUnavailable):
         list(source.hints(lambda: connected.append(1)))
     assert not connected
+
+
+@pytest.mark.parametrize(("newest", "oldest", "spoken"), [
+    ("1.41", "1.12", "1.41"), ("1.38", "1.12", "1.38"), ("1.51", "1.24", "1.41"), ("1.52", "1.44", "1.44"),
+    ("2.0", "1.100", "1.100")])
+def test_the_version_of_the_api_that_is_spoken(newest, oldest, spoken):
+    with Engine() as engine:
+        engine.answers |= {"/version": {"ApiVersion": newest, "MinAPIVersion": oldest}, "/info": {"Name": "n1"}}
+        source = DockerSource(engine.environ)
+        assert source.engine_name() == "n1" and engine.versions == [None, spoken]
+        source.close()
+
+
+def test_a_version_may_be_asked_for():
+    with Engine() as engine:
+        engine.answers |= {"/info": {"Name": "n1"}}
+        source = DockerSource(engine.environ | {"DOCKER_API_VERSION": "1.30"})
+        assert source.engine_name() == "n1" and engine.versions == ["1.30"]
+        source.close()
