@@ -40,6 +40,7 @@ EVENTS: tuple[tuple[str, str], ...] = (
     ("destroy", "it is looked at: what is registered for it goes out"),
     ("connect", "its networks have changed, so its port on the host may have, too: it is looked at"),
     ("disconnect", "likewise"),
+    ("oom", "a process of it ran out of memory: that is said, and it is looked at"),
     ("update", "the container is looked at; of a swarm's service: everything is"),
     ("remove", "of a swarm's service: likewise"),
 )
@@ -192,14 +193,16 @@ def api_version(engine: Mapping[str, Any]) -> str:
 
 def _happening(event: Mapping[str, Any]) -> Happening | None:
     actor = event.get("Actor") or {}
+    # A change of health has the new state behind a colon.
+    action = str(event.get("Action") or "").partition(":")[0]
     if event.get("Type") == "network":
         container = (actor.get("Attributes") or {}).get("container")
-        return Happening(str(container), network=True) if container else None
+        return Happening(str(container), network=True, event=action) if container else None
     if event.get("Type") == "service":
-        return Happening("")
+        return Happening("", event=action)
     if not actor.get("ID"):
         return None
-    return Happening(str(actor["ID"]), note=_note(event, str(actor["ID"])))
+    return Happening(str(actor["ID"]), note=_note(event, str(actor["ID"])), event=action)
 
 
 def _note(event: Mapping[str, Any], container: str) -> Signal | End | None:

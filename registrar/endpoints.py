@@ -124,7 +124,7 @@ def _on_host(port: Port, node: Node, asked: bool) -> Endpoint | Refused:
     So somebody has to ask for the port: a key written for it, a -p on the command line, or a setting.
     """
     if not asked:
-        return Refused("host-networking", f"host networking: only exposed; ask for it with SERVICE_{port.number}_NAME")
+        return Refused("host-networking", "host networking: only exposed; ask for it with SERVICE_<port>_NAME")
     if not node.address:
         return Refused("no-address", "host networking, and this node's address is not known")
     return Endpoint(node.address, port.number)

@@ -15,6 +15,7 @@ from registrar.metrics import Metrics
 from registrar.outside import EngineUnavailable, Happening
 
 MAX_PAUSE_S = 2.0
+OUT_OF_MEMORY = "oom"
 STEADY_AFTER_S = 10.0  # a stream that lasted so long was a good one
 
 
@@ -88,10 +89,10 @@ class Reader(threading.Thread):
         while True:
             try:
                 for happening in self._source.hints(self._connected):
-                    self._metrics.events.inc()
+                    self._metrics.events.labels(happening.event).inc()
                     self._hints.touch(happening)
-                    self._journal.debug("event", container=happening.container[:12], network=happening.network,
-                                        note=happening.note or "-")
+                    say = self._journal.warn if happening.event == OUT_OF_MEMORY else self._journal.debug
+                    say("event", action=happening.event, container=happening.container[:12] or "-")
             except EngineUnavailable as fault:
                 self._journal.trouble("events", str(fault))
             lasted = time.monotonic() - self._since

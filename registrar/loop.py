@@ -135,8 +135,14 @@ def tell(journal: Journal, kind: str, outcome: Outcome, seconds: float) -> None:
     for fault in journal.news("fault", draft.faults):
         journal.warn("metadata", container=fault.container, key=fault.key, value=fault.value[:200], rule=fault.rule)
     # That a container has ended, or is not ours to look at, is no news.
-    for skip in journal.news("skip", (s for s in draft.skips if s.code not in ("not-running", "label", "filtered"))):
-        journal.info("skipped", container=skip.container, port=skip.port or "-", reason=skip.reason)
+    told = (s for s in draft.skips if s.code not in ("not-running", "label", "filtered"))
+    # A range of a thousand ports is one line.
+    alike: dict[tuple[str, str], list[str]] = {}
+    for skip in journal.news("skip", told):
+        alike.setdefault((skip.container, skip.reason), []).append(skip.port or "-")
+    for (container, reason), ports in alike.items():
+        named = ports if len(ports) <= NAMED_IDS else (*ports[:NAMED_IDS], f"and {len(ports) - NAMED_IDS} more")
+        journal.info("skipped", container=container, port=", ".join(named), reason=reason)
     if draft.rivals:
         journal.trouble("node-id", "another registrar has the same node id, so these entries are left alone; give each "
                         f"a --node-id of its own: {'; '.join(draft.rivals[:NAMED_IDS])}")

@@ -16,7 +16,7 @@ class Metrics:
 
     def __init__(self) -> None:
         registry = self.registry = CollectorRegistry()
-        self.events = Counter("registrar_events", "Events of the engine that named a container", registry=registry)
+        self.events = Counter("registrar_events", "Events of the engine", ["event"], registry=registry)
         self.passes = Counter("registrar_passes", "Comparisons made", ["kind", "result"], registry=registry)
         self.duration = Histogram("registrar_pass_seconds", "How long a comparison and its writes took", ["kind"],
                                   registry=registry, buckets=_BUCKETS)

@@ -261,7 +261,8 @@ def read_options(arguments: Sequence[str], environ: Mapping[str, str]) -> Given:
 
 def unknown_variables(environ: Mapping[str, str]) -> tuple[str, ...]:
     """Variables with our prefix that mean nothing, most likely misspelt."""
-    known = {option.variable for option in OPTIONS} | {ENV_PREFIX + "REGISTRY"}
+    options = (*OPTIONS, *(option for command in COMMANDS for option in command.options))
+    known = {option.variable for option in options} | {ENV_PREFIX + "REGISTRY"}
     return tuple(sorted(key for key in environ if key.startswith(ENV_PREFIX) and key not in known))
 
 

@@ -35,6 +35,7 @@ class Happening:
     container: str
     network: bool = False
     note: Signal | End | None = None
+    event: str = ""  # what the engine calls it
 
 
 class Engine(Protocol):

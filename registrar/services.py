@@ -202,6 +202,10 @@ def _address_from_label(container: Container, wishes: Wishes, faults: list[Fault
     if not wishes.use_ip_from_label:
         return ""
     value = container.label(wishes.use_ip_from_label)
+    if not value:
+        faults.append(Fault(container.name, wishes.use_ip_from_label, value, "the container has no such label: it is "
+                            "registered with the address that it has without it"))
+        return ""
     try:
         address = read_host(value.partition("/")[0])
         if is_loopback(address):

@@ -116,11 +116,15 @@ def test_an_image_that_may_not_be_asked_for_costs_only_its_name(engine, source):
 def test_events_name_containers_and_the_end_of_the_stream_is_said(engine, source):
     events = [{"Type": "container", "Action": "start", "Actor": {"ID": "a", "Attributes": {"name": "x"}}},
               {"Type": "network", "Action": "connect", "Actor": {"ID": "n", "Attributes": {"container": "b"}}},
-              {"Type": "network", "Action": "destroy", "Actor": {"ID": "n", "Attributes": {}}}]
+              {"Type": "network", "Action": "destroy", "Actor": {"ID": "n", "Attributes": {}}},
+              {"Type": "container", "Action": "health_status: healthy", "Actor": {"ID": "a", "Attributes": {}}},
+              {"Type": "service", "Action": "update", "Actor": {"ID": "s", "Attributes": {"name": "web"}}}]
     engine.answers["/events"] = events
     connected = []
     stream = source.hints(lambda: connected.append(1))
-    assert [next(stream), next(stream)] == [Happening("a"), Happening("b", network=True)] and connected
+    assert [next(stream) for _ in range(4)] == [
+        Happening("a", event="start"), Happening("b", network=True, event="connect"),
+        Happening("a", event="health_status"), Happening("", event="update")] and connected
     with pytest.raises(EngineUnavailable, match="ended"):
         next(stream)
 

@@ -56,3 +56,9 @@ def test_a_stream_that_ends_is_opened_again_and_everything_is_looked_at():
         everything += hint.everything
     assert seen == {"c1", "c3"} and everything == 2
     assert journal.troubles() == {}
+
+
+def test_what_happens_to_no_container_is_a_reason_to_look_at_everything():
+    hints = Hints()
+    hints.touch(Happening("", event="update"))
+    assert hints.wait(0) == Hint(everything=True)

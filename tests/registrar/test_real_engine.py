@@ -5,6 +5,7 @@ import secrets
 import subprocess
 import sys
 
+import docker
 import pytest
 
 from deploy.local import ROOT, Container, RegistrarProcess, child_environment, wait_until
@@ -51,3 +52,19 @@ def test_the_engine_is_only_asked_what_a_read_only_proxy_allows(consul, tmp_path
         subprocess.run([sys.executable, "-m", "registrar", "--once", *words[1:]], check=True, timeout=60, cwd=ROOT,
                        env=child_environment({"DOCKER_HOST": f"unix://{path}"}), capture_output=True)
     assert relay.asked and [line for line in relay.asked if not ALLOWED.fullmatch(line)] == []
+
+
+def test_a_container_out_of_memory_is_said_and_counted(consul, tmp_path):
+    client = docker.APIClient(version="auto", timeout=60)
+    greedy = client.create_container(
+        "portbook/go-demo:latest", entrypoint=["/bin/sh", "-c", "x=aaaaaaaa; while :; do x=$x$x; done"],
+        host_config=client.create_host_config(mem_limit="6m", memswap_limit="6m"))["Id"]
+    try:
+        with RegistrarProcess(consul.address, "n1", "127.7.7.7", "--only-label", "none=such", http=True) as process:
+            process.wait_ready()
+            client.start(greedy)
+            process.wait_until(lambda: f"event=event action=oom container={greedy[:12]}" in process.output(), 20)
+            assert 'registrar_events_total{event="oom"}' in process.get("/metrics").body
+    finally:
+        client.remove_container(greedy, force=True)
+        client.close()

@@ -130,7 +130,8 @@ def test_a_prefix_of_keys():
 
 
 def test_misspelt_variables_are_found():
-    assert unknown_variables({"REGISTRAR_NODEID": "x", "REGISTRAR_NODE_ID": "x", "HOME": "/"}) == ("REGISTRAR_NODEID",)
+    assert unknown_variables({"REGISTRAR_NODEID": "x", "REGISTRAR_NODE_ID": "x", "REGISTRAR_WAIT": "1",
+                              "HOME": "/"}) == ("REGISTRAR_NODEID",)
 
 
 def test_the_help_names_every_option():
