@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Puts everything that Portbook's demo and tests need on this machine, and nothing that is there already:
+# Puts everything that Portbook's demo, tests and bench need on this machine, and nothing that is there already:
 # .venv/ from the lock file, HAProxy, Consul, a Docker engine. Run it as often as you like.
 #
 # As root on Debian it installs what is missing; otherwise it prints the one command to run and exits with 1.
@@ -114,6 +114,8 @@ missing_packages() {
     compose_there || names+=(docker-compose)
     command -v ip >/dev/null || names+=(iproute2)
     command -v openssl >/dev/null || names+=(openssl)
+    command -v curl >/dev/null || names+=(curl)
+    command -v wrk >/dev/null || names+=(wrk) # the load of make bench
     say "${names[*]}"
 }
 
