@@ -8,7 +8,7 @@ import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from catalog.address import Endpoint
+from catalog.address import UNIX, Endpoint
 from catalog.http1 import Conversation
 
 CONNECT_TIMEOUT_S = 2.0
@@ -31,8 +31,9 @@ class NotConnected(Exception):
 class Connections:
     """At most `limit` connections, whatever the number of addresses and of threads; more callers wait."""
 
-    def __init__(self, limit: int, ca: str | bool, client_cert: tuple[str, str] | None) -> None:
+    def __init__(self, limit: int, ca: str | bool, client_cert: tuple[str, str] | None, server_name: str = "") -> None:
         self._ca, self._client_cert, self._limit = ca, client_cert, limit
+        self._server_name = server_name  # in the certificate, where it is not the host's
         self._turn = threading.Semaphore(limit)
         self._lock = threading.Lock()
         self._busy = 0
@@ -85,13 +86,16 @@ class Connections:
             raise NotConnected(_cause(fault)) from None
 
     def _connection(self, endpoint: Endpoint) -> socket.socket:
+        if endpoint.scheme == UNIX:
+            return _socket(endpoint.host)
         # The files are read for each connection: they may have been renewed since the last one.
         context = self._tls() if endpoint.scheme == "https" else None
         connection = socket.create_connection((endpoint.host, endpoint.port), CONNECT_TIMEOUT_S)
         try:
             for option in _OPTIONS:
                 connection.setsockopt(*option)
-            return context.wrap_socket(connection, server_hostname=endpoint.host) if context else connection
+            name = self._server_name or endpoint.host
+            return context.wrap_socket(connection, server_hostname=name) if context else connection
         except BaseException:
             connection.close()
             raise
@@ -112,6 +116,17 @@ class Connections:
                 # Without the last one, OpenSSL would ask at the terminal for the passphrase of a key that has one.
                 context.load_cert_chain(certificate, key, password=lambda: "")
         return context
+
+
+def _socket(path: str) -> socket.socket:
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        connection.settimeout(CONNECT_TIMEOUT_S)
+        connection.connect(path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 def _close(connections: Sequence[tuple[Endpoint, Conversation]]) -> None:

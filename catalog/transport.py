@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode
 
-from catalog.address import Endpoint
+from catalog.address import UNIX, Endpoint, verifies
 from catalog.connections import Connections, NotConnected
 from catalog.errors import CatalogDenied, CatalogRejected, CatalogUnavailable, Conflict
 from catalog.http1 import BadAnswer
@@ -42,18 +42,19 @@ class Access:
     basic_auth: str = ""
     ca: str | bool = True
     client_cert: tuple[str, str] | None = None
+    server_name: str = ""
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> "Access":
         """Consul's own environment variables, as its command line reads them."""
-        verify = environ.get("CONSUL_HTTP_SSL_VERIFY", "true").lower() not in ("false", "0", "f")
         cert, key = environ.get("CONSUL_CLIENT_CERT", ""), environ.get("CONSUL_CLIENT_KEY", "")
         return cls(
             token=environ.get("CONSUL_HTTP_TOKEN", ""),
             token_file=environ.get("CONSUL_HTTP_TOKEN_FILE", ""),
             basic_auth=environ.get("CONSUL_HTTP_AUTH", ""),
-            ca=(environ.get("CONSUL_CACERT") or True) if verify else False,
+            ca=(environ.get("CONSUL_CACERT") or environ.get("CONSUL_CAPATH") or True) if verifies(environ) else False,
             client_cert=(cert, key) if cert and key else None,
+            server_name=environ.get("CONSUL_TLS_SERVER_NAME", ""),
         )
 
 
@@ -100,7 +101,7 @@ class Transport:
         self._working = 0
         self._token = TokenSource(access)
         self._basic = base64.b64encode(access.basic_auth.encode()).decode()
-        self._connections = Connections(MAX_CONNECTIONS, access.ca, access.client_cert)
+        self._connections = Connections(MAX_CONNECTIONS, access.ca, access.client_cert, access.server_name)
 
     def get(self, callback: Callable[[Response], Any], path: str, params: Params = None, headers: Any = None,
             timeout: float = READ_TIMEOUT_S) -> Any:
@@ -148,7 +149,8 @@ class Transport:
         raise CatalogUnavailable("; ".join(faults))
 
     def _headers(self, endpoint: Endpoint) -> dict[str, str]:
-        headers = {"Host": endpoint.url.partition("://")[2], "User-Agent": "portbook"}
+        host = "localhost" if endpoint.scheme == UNIX else endpoint.url.partition("://")[2]
+        headers = {"Host": host, "User-Agent": "portbook"}
         if token := self._token():
             headers["X-Consul-Token"] = token
         if self._basic:

@@ -308,7 +308,8 @@ def _parser(own: Sequence[Option] = ()) -> _Parser:
         epilog="One dash or two, --ip X or --ip=X, before or after the address. Each option is also an environment "
                "variable, REGISTRAR_IP for --ip and so on; the flag wins. Access to Docker: DOCKER_HOST, "
                "DOCKER_TLS_VERIFY, DOCKER_CERT_PATH. Access to Consul: CONSUL_HTTP_TOKEN(_FILE), CONSUL_HTTP_AUTH, "
-               "CONSUL_HTTP_SSL, CONSUL_CACERT, CONSUL_CLIENT_CERT, CONSUL_CLIENT_KEY. --help prints this, --version "
+               "CONSUL_HTTP_SSL, CONSUL_CACERT, CONSUL_CAPATH, CONSUL_CLIENT_CERT, CONSUL_CLIENT_KEY, "
+               "CONSUL_TLS_SERVER_NAME. --help prints this, --version "
                "the version.",
     )
     parser.add_argument(REGISTRY, nargs="*", metavar="consul://HOST:PORT",

@@ -237,3 +237,25 @@ def test_no_proxy_of_the_environment_stands_between(monkeypatch: pytest.MonkeyPa
         monkeypatch.setenv(name, "http://127.0.0.1:1")
     with Listener() as server:
         assert Transport([server.endpoint], Access()).request("GET", "/v1/kv/x").code == 200
+
+
+def test_another_name_may_be_said_to_be_in_the_certificate(tmp_path: Path) -> None:
+    pair = _certificate(tmp_path, "server")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*pair)
+    with Listener(tls=context) as server:
+        elsewhere = Endpoint("https", "localhost", server.port)
+        found = Transport([elsewhere], Access(ca=pair[0], server_name="127.0.0.1")).request("GET", "/v1/kv/x")
+        assert found.code == 200
+        with pytest.raises(CatalogUnavailable, match="mismatch"):
+            Transport([server.endpoint], Access(ca=pair[0], server_name="a.example")).request("GET", "/v1/kv/x")
+
+
+@pytest.mark.parametrize(("there", "why"), [(False, "No such file"), (True, "connection refused")])
+def test_a_socket_where_nobody_listens(tmp_path: Path, there: bool, why: str) -> None:
+    path = tmp_path / "consul.sock"
+    if there:
+        with socket.socket(socket.AF_UNIX) as left_over:
+            left_over.bind(str(path))
+    with pytest.raises(CatalogUnavailable, match=f"unix://{path}: {why}"):
+        Transport([Endpoint("unix", str(path), 0)], Access()).request("PUT", "/v1/kv/x")

@@ -118,6 +118,7 @@ def test_a_bad_variable_is_named_as_such():
     ({}, "127.0.0.1:8500"),
     ({"CONSUL_HTTP_ADDR": "10.1.1.1:8501"}, "10.1.1.1:8501"),
     ({"CONSUL_HTTP_ADDR": "https://consul.example.org"}, "https://consul.example.org"),
+    ({"CONSUL_HTTP_ADDR": "unix:///run/consul.sock"}, "unix:///run/consul.sock"),
 ])
 def test_an_empty_host_is_consuls_own_variable_or_its_default(environ, consul):
     assert read("consul://", environ).consul == consul
@@ -127,6 +128,39 @@ def test_a_prefix_of_keys():
     found = read("consulkv://10.0.0.9:8500/a/b/")
     assert (found.consul, found.prefix, found.drain) == ("10.0.0.9:8500", "a/b", "deregister")
     assert read("--drain off consulkv://10.0.0.9:8500/a").drain == "off"
+
+
+# address: (scheme, consul, prefix)
+WAYS = {
+    "consul-unix:///run/consul.sock": ("consul", "unix:///run/consul.sock", ""),
+    "consul-tls://consul.example.org:8501": ("consul", "https://consul.example.org:8501", ""),
+    "consul-catalog-unix:///run/consul.sock": ("consul-catalog", "unix:///run/consul.sock", ""),
+    "consul-catalog-tls://a:1": ("consul-catalog", "https://a:1", ""),
+    "consulkv-unix:///run/consul.sock:/registrator/a": ("consulkv", "unix:///run/consul.sock", "registrator/a"),
+    "consulkv-tls://a:1/x": ("consulkv", "https://a:1", "x"),
+}
+
+
+@pytest.mark.parametrize(("address", "expected"), WAYS.items(), ids=WAYS)
+def test_ways_to_consul(address, expected):
+    found = read(address, {"CONSUL_HTTP_ADDR": "elsewhere:1"})
+    assert (found.scheme, found.consul, found.prefix) == expected
+
+
+@pytest.mark.parametrize(("address", "environ", "named"), [
+    ("consul-unix://10.0.0.9:8500", {}, ["unix:///path"]),
+    ("consul-unix://", {}, ["unix:///path"]),
+    (f"consul-unix:///{'x' * 107}", {}, ["107 bytes"]),
+    ("consulkv-unix:///run/consul.sock/x", {}, ["no prefix", "consulkv-unix:///PATH:/PREFIX"]),
+    ("consul-tls://", {}, ["names no host", "consul-tls://HOST:PORT"]),
+    ("consul-tls://a:1", {"CONSUL_HTTP_SSL_VERIFY": "false"}, ["CONSUL_HTTP_SSL_VERIFY", "CONSUL_CACERT"]),
+    ("consul-ftp://a:1", {}, ["'consul-ftp'", "consul-unix:///PATH"]),
+    ("consul-unix:///a,consul-unix:///b", {}, ["several agents"]),
+])
+def test_a_way_to_consul_that_is_none_is_refused(address, environ, named):
+    with pytest.raises(UsageError) as fault:
+        read(address, environ)
+    assert all(word in str(fault.value) for word in named), str(fault.value)
 
 
 def test_misspelt_variables_are_found():
