@@ -21,6 +21,7 @@ from catalog.transport import READ_TIMEOUT_S, Access, Response, Transport
 T = TypeVar("T")
 
 PATIENCE_S = 5.0  # a leader election takes 2 to 10 s; reads and idempotent writes wait this long for it
+LEADER_WITHIN_S = 1.0
 WAIT_S = 55  # one long poll; Consul adds up to a sixteenth of it as jitter
 
 
@@ -110,6 +111,13 @@ class ConsulClient:
         """The agent's own description. Raises CatalogDenied with a token that may not read the agent."""
         answer: Mapping[str, Any] = self._repeat(lambda: self._consul.agent.self())
         return answer
+
+    def has_leader(self) -> bool:
+        """Whether the cluster has one. An agent that is asked while it reaches no server says no."""
+        try:
+            return bool(self._transport.get(_json, "/v1/status/leader", timeout=LEADER_WITHIN_S))
+        except CatalogUnavailable:
+            return False
 
     def agent_services(self) -> dict[str, AgentService]:
         """The services that the agent holds, by id. Empty also where the token may read none."""

@@ -43,6 +43,10 @@ class ExternalNode:
     def agent_self(self) -> Mapping[str, Any]:
         return self._catalog.agent_self()
 
+    def has_leader(self) -> bool:
+        """Without one, reading would have failed already."""
+        return True
+
     def agent_services(self) -> dict[str, AgentService]:
         """One read of the node. A node that a real agent owns is refused: that agent would delete what it finds."""
         name = self._name_of()

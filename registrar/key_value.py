@@ -34,6 +34,10 @@ class KeyValue:
     def agent_self(self) -> Mapping[str, Any]:
         return self._store.agent_self()
 
+    def has_leader(self) -> bool:
+        """Without one, reading would have failed already."""
+        return True
+
     def agent_services(self) -> dict[str, AgentService]:
         self._keys, found = {}, {}
         for item in self._store.kv_flagged(f"{self._prefix}/"):

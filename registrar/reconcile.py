@@ -31,6 +31,7 @@ from registrar.writes import Together, Writes, one_by_one
 
 SECOND_LOOK_AFTER_S = 1.0
 VERIFY_AFTER_S = 1.0
+NO_LEADER = "Consul has no leader: the agent takes registrations, and the catalog shows them once there is one"
 NO_SCRIPTS = "no agent runs scripts here (enable_script_checks is off): registered without the check"
 NO_AGENT = ("no agent runs scripts or gRPC checks for an external node, nor does consul-esm, which takes http, https "
             "and tcp: registered without the check")
@@ -53,6 +54,7 @@ class Reconciler:
         self._present: dict[str, AgentService] | None = None
         self._offers: dict[str, tuple[Container, Container | None, Node, Offer]] = {}
         self._doubts: tuple[str, ...] = ()
+        self._leaderless: tuple[str, ...] = ()
         self._maintained: dict[str, str] = {}
         self._notes: list[Signal | End] = []
         self._verify: dict[str, float] = {}  # containers that are said to have ended, and when to make sure
@@ -72,7 +74,11 @@ class Reconciler:
 
     def full_pass(self) -> Outcome:
         """Look at everything, then write what differs."""
-        return self._apply(self.preview())
+        outcome = self._apply(self.preview())
+        # An agent takes registrations all the same. It is asked last, since it may take its time to say no.
+        self._leaderless = () if self._agent.has_leader() else (NO_LEADER,)
+        doubts = tuple(dict.fromkeys((*(d for d in outcome.draft.doubts if d != NO_LEADER), *self._leaderless)))
+        return replace(outcome, draft=replace(outcome.draft, doubts=doubts))
 
     def note(self, notes: Iterable[Signal | End]) -> None:
         """Remember what containers were sent and that they ended, for the next pass."""
@@ -256,7 +262,7 @@ class Reconciler:
             registrations=registrations,
             skips=tuple(sorted((*(s for o in offers for s in o.skips), *doubles, *drained))),
             faults=(*(f for o in offers for f in o.faults), *settled.faults, *refused),
-            doubts=(*self._doubts, *self._unreadable.values()),
+            doubts=(*self._doubts, *self._unreadable.values(), *self._leaderless),
             rivals=tuple(f"{key}: {why}" for key, why in sorted(self._rivals.contested.items())),
             holds=tuple(sorted(holds.items())),
         )

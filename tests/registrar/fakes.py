@@ -47,12 +47,16 @@ class FakeAgent:
 
     def __init__(self):
         self.services, self.checks, self.writes, self.refuse, self.notes = {}, {}, [], {}, {}
+        self.leader = True
         self.away, self.denied, self.no_scripts, self.beats = False, False, False, []
 
     def agent_self(self):
         if self.denied:
             raise CatalogDenied("Permission denied")
         return {}
+
+    def has_leader(self):
+        return self.leader
 
     def agent_services(self):
         if self.away:

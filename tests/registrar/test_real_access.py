@@ -6,7 +6,17 @@ import sys
 
 import pytest
 
-from deploy.local import ROOT, ConsulServer, Container, child_environment, free_port, loopback_address
+from deploy.local import (
+    ROOT,
+    ConsulServer,
+    Container,
+    Process,
+    child_environment,
+    consul_binary,
+    free_port,
+    http_get,
+    loopback_address,
+)
 
 pytestmark = pytest.mark.usefixtures("go_demo_image")
 
@@ -85,3 +95,15 @@ def test_over_tls_without_what_it_takes(secure, web, missing, status, why):
     del env[missing]
     found, said = once(f"consul-tls://{address}", web.label, env)
     assert found == status and why in said
+
+
+def test_an_agent_that_reaches_no_server_takes_registrations_and_that_is_said(tmp_path, web):
+    host = loopback_address()
+    port, serf = free_port(host), free_port(host)
+    words = [consul_binary(), "agent", f"-data-dir={tmp_path}", "-node=alone", f"-bind={host}", f"-client={host}",
+             f"-http-port={port}", f"-serf-lan-port={serf}", "-dns-port=-1"]
+    with Process(words, name="consul") as agent:
+        agent.wait_until(lambda: http_get(f"http://{host}:{port}/v1/agent/self").status == 200, 20)
+        status, said = once(f"consul://{host}:{port}", web.label, {})
+        assert status == 0 and "level=WARNING event=doubt why=\"Consul has no leader" in said, said
+        assert f"n1:{web.name}:8080" in http_get(f"http://{host}:{port}/v1/agent/services").json()

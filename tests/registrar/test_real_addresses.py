@@ -2,6 +2,7 @@
 
 import contextlib
 import secrets
+import socket
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -48,6 +49,16 @@ def raw_container(name, host_config, **config):
         client.close()
 
 
+def free_run(count):
+    """So many free ports one after the other; the first of them."""
+    while True:
+        first = free_port()
+        with contextlib.suppress(OSError), contextlib.ExitStack() as stack:
+            for port in range(first, first + count):
+                stack.enter_context(socket.create_server(("0.0.0.0", port)))
+            return first
+
+
 def between_restarts(document):
     """Restarting, and for two seconds more: the engine doubles the pause, from 100 ms, after each restart."""
     ended = datetime.fromisoformat(document["State"]["FinishedAt"][:19] + "+00:00")
@@ -59,7 +70,8 @@ def between_restarts(document):
 def rows(go_demo_image, module_consul):
     """All containers at once, one pass in each mode: what is registered, and what a dry run says."""
     eth0 = guess(2) or "172.17.0.1"  # an address of this machine that is not loopback
-    ports = {key: free_port() for key in ("lo", "all", "own", "six", "range", "host")}
+    six = guess(10)
+    ports = {key: free_port() for key in ("lo", "all", "own", "six", "sixown", "host")}
     client = docker.APIClient(version="auto")
     names = {}
     inner = f"pb-in-{RUN}"
@@ -88,6 +100,13 @@ def rows(go_demo_image, module_consul):
         run("many", ports={8080: [("127.0.0.1", ports["lo"] + 1), ports["all"], (eth0, ports["own"])]})
         run("six", ports={8080: ("::", ports["six"])})
         run("udp", ports={"53/udp": None, 53: None})
+        first = free_run(3)
+        run("range", ports={7000 + n: first + n for n in range(3)}, env={
+            "SERVICE_7000-7002_NAME": "span", "SERVICE_7001_NAME": "middle", "SERVICE_7002-7002_TCP_IGNORE": "true"})
+        ports["range"] = first
+        if six:
+            run("sixown", ports={8080: (six, ports["sixown"])})
+        run("named", ports={}, env={"SERVICE_PORT": "9000", "SERVICE_IP": "10.1.2.3", "SERVICE_8080_IGNORE": "1"})
         run("hostbare", network="host", env={"PORT": str(free_port())})
         run("hostasked", network="host", env={"PORT": str(free_port()), "SERVICE_9999_NAME": "asked"},
             exposed=["9999", "8888"])
@@ -127,16 +146,19 @@ def expect(rows, key):
         "six": {"8080": f"{guess(10)}:{ports['six']}"} if guess(10) else {},
         "udp": {"53": f"{NODE_IP}:{c.port(53)}", "53:udp": f"{NODE_IP}:{c.port('53/udp')}"} if key == "udp" else {},
         "hostasked": {"9999": f"{NODE_IP}:9999"},
+        "sixown": {"8080": f"{guess(10)}:{ports['sixown']}"} if guess(10) else {},
+        "range": {f"{7000 + n}": f"{NODE_IP}:{ports['range'] + n}" for n in range(2)},
+        "named": {"9000": "10.1.2.3:9000"},
         "published": {"18401": f"{NODE_IP}:18401"},
         "joined": {"8080": f"{NODE_IP}:{rows['names']['pod'].port()}"},
     }.get(key, at_node)
 
 
 @pytest.mark.parametrize("key", [
-    "plain", "exposed", "mynet", "none", "inner", "loopback", "many", "six", "udp", "hostbare", "hostasked",
-    "published", "pod", "joined", "lonely", "stopped", "loop", "two", "byid"])
+    "plain", "exposed", "mynet", "none", "inner", "loopback", "many", "six", "sixown", "range", "named",
+    "udp", "hostbare", "hostasked", "published", "pod", "joined", "lonely", "stopped", "loop", "two", "byid"])
 def test_published_mode(rows, key):
-    assert rows["outside"][key] == expect(rows, key)
+    assert rows["outside"].get(key, {}) == expect(rows, key)
 
 
 @pytest.mark.parametrize("key", ["plain", "exposed", "mynet", "inner", "pod", "joined", "chosen"])
@@ -154,6 +176,19 @@ def test_internal_mode_guesses_nothing(rows, key):
 
 def test_a_container_that_was_started_by_an_image_id_is_named_after_the_image(rows):
     assert any(i["ServiceID"] == f"n1:byid-{RUN}:8080" for i in rows["consul"].instances("go-demo"))
+
+
+def test_keys_for_ranges_and_single_ports_of_one_container(rows):
+    names = {s["ServiceID"].rpartition(":")[2]: s["ServiceName"] for name in ("span-7000", "middle", "go-demo-7002")
+             for s in rows["consul"].instances(name) if f":range-{RUN}:" in s["ServiceID"]}
+    assert names == {"7000": "span-7000", "7001": "middle"}
+
+
+def test_one_family_only(rows):
+    _, said = registrar(rows["consul"], "--dry-run", "--family", "ipv4")
+    assert f"n1:plain-{RUN}:8080" in said
+    line = next(line for line in said.splitlines() if f" six-{RUN} " in line)
+    assert line.startswith("skip") and ("--family ipv4 is set" in line or "no IPv6 address" in line)
 
 
 @pytest.mark.parametrize(("key", "why"), [

@@ -8,6 +8,7 @@ from catalog.errors import CatalogDenied, CatalogRejected, CatalogUnavailable
 from catalog.model import AgentService
 from registrar.drains import End
 from registrar.outside import EngineUnavailable
+from registrar.reconcile import NO_LEADER
 from tests.registrar.fakes import World
 
 STOPPED = {"state": {"Running": False, "Pid": 0, "ExitCode": 0}}
@@ -394,3 +395,13 @@ def test_always_takes_out_failures_too(world):
     world.engine.run("a", **FAILED)
     world.hint("a")
     assert world.ids == []
+
+
+def test_a_cluster_without_a_leader_is_a_doubt_until_it_has_one():
+    world = World()
+    world.engine.run("web")
+    world.agent.leader = False
+    assert [NO_LEADER] == list(world.full().draft.doubts) == list(world.hint("web").draft.doubts)
+    assert world.ids == ["n1:web:8080"]
+    world.agent.leader = True
+    assert world.full().draft.doubts == world.hint("web").draft.doubts == ()
