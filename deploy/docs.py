@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterable, Sequence
 from deploy.process import ROOT
 from proxy_api import consul_template, errors
 from proxy_api.consul_template.functions import VOCABULARY
-from proxy_api.route import LEGACY_KEYS, PARAMETERS, RESTRICTING
+from proxy_api.plan import CAUSES
+from proxy_api.route import LEGACY_KEYS, PARAMETERS, RESTRICTING, STEERING, Parameter
 from proxy_api.settings import SETTINGS
 
 DOCUMENT = ROOT / "docs" / "proxy-api.md"
@@ -51,9 +52,21 @@ def filled(text: str) -> str:
 
 def parameters() -> str:
     """The request parameters."""
-    return _table(
-        ("Parameter", "Default", "Meaning"), ((_code(p.name), _default(p.default), p.help) for p in PARAMETERS)
-    )
+    return _parameters(PARAMETERS)
+
+
+def steering() -> str:
+    """The parameters of both calls."""
+    return _parameters(STEERING)
+
+
+def _parameters(rows: Iterable[Parameter]) -> str:
+    return _table(("Parameter", "Default", "Meaning"), ((_code(p.name), _default(p.default), p.help) for p in rows))
+
+
+def causes() -> str:
+    """What the metric of changes is told apart by."""
+    return _table(("Cause", "Meaning"), ((_code(name), meaning) for name, meaning in CAUSES.items()))
 
 
 def refused() -> str:
@@ -93,6 +106,8 @@ def fields() -> str:
 
 PARTS: dict[str, Callable[[], str]] = {
     "parameters": parameters,
+    "steering": steering,
+    "causes": causes,
     "refused": refused,
     "settings": settings,
     "statuses": statuses,

@@ -59,6 +59,40 @@ def api(**flags: str | None) -> None:
     Server(settings).run()
 
 
+@main.command(help="Ask a running API what a reconfigure (or remove) would do, and change nothing. The parameters are "
+                   "the call's: serviceName=go-demo servicePath=/demo. Exits with 0 if it would work, 1 if it is "
+                   "refused or nobody answers.")
+@click.argument("parameters", nargs=-1, metavar="[NAME=VALUE]...")
+@click.option("--remove", metavar="SERVICE", help="Ask about the removal of this service instead.")
+@click.option("--address", metavar="URL", help="Where the API is [default: here, as IP and PORT say]")
+@click.option("--token-file", metavar="FILE", help="A file that holds the token [API_TOKEN_FILE; or API_TOKEN]")
+@click.option("--json", "as_json", is_flag=True, help="Print the API's answer as it is.")
+def plan(parameters: tuple[str, ...], remove: str | None, address: str | None, token_file: str | None,
+         as_json: bool) -> None:
+    """A dry run from the command line."""
+    from proxy_api import plan_command
+    given: dict[str, str] = {"serviceName": remove} if remove is not None else {}
+    for word in parameters:
+        name, equals, value = word.partition("=")
+        if not name or not equals:
+            raise click.UsageError(f"{word!r} is no parameter; write NAME=VALUE, such as serviceName=go-demo")
+        if name in given:
+            raise click.UsageError(f"{name} is given twice; give it once, a list separated by commas")
+        given[name] = value
+    if given.pop("dryRun", "true") != "true":
+        raise click.UsageError("dryRun is always true here; to make the change, send it to the API")
+    if not given:
+        raise click.UsageError("give the parameters of a reconfigure, such as serviceName=go-demo servicePath=/demo, "
+                               "or --remove go-demo")
+    settings = _settings({"api_token_file": token_file})
+    call = "reconfigure" if remove is None else "remove"
+    try:
+        sys.exit(plan_command.run(address or plan_command.here(settings.ip, settings.port), settings.api_token, call,
+                                  given, as_json))
+    except plan_command.BadAddress as fault:
+        raise click.UsageError(f"--address: {fault}") from None
+
+
 def _settings(flags: dict[str, str | None]) -> Settings:
     secrets = {}
     directory = Path(os.environ.get("SECRETS_PATH", SECRETS_PATH))

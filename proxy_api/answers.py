@@ -6,8 +6,9 @@ Source of the ten keys and their order: the answer of 2016-05-28 (reference/prox
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from proxy_api import preview
 from proxy_api.errors import ProxyError
-from proxy_api.jobs import Outcome, Report
+from proxy_api.jobs import DryRun, Outcome, Report
 
 MAX_WARNINGS = 20
 
@@ -43,7 +44,7 @@ def answer(given: Mapping[str, Sequence[str]], status: str, message: str) -> Jso
 
 
 def changed(given: Mapping[str, Sequence[str]], outcome: Outcome, warnings: Sequence[str], distribute: bool) -> Json:
-    """The answer to a change that is committed and serving."""
+    """The answer to a change that is committed and serving, or to a dry run of one that could be."""
     told = [*warnings, *outcome.warnings]
     if len(told) > MAX_WARNINGS:
         told = [*told[:MAX_WARNINGS], f"and {len(told) - MAX_WARNINGS} more"]
@@ -55,7 +56,12 @@ def changed(given: Mapping[str, Sequence[str]], outcome: Outcome, warnings: Sequ
         "Change": outcome.change,
         "Reason": outcome.reason,
         "Warnings": told,
+        **(_dry_run(outcome.dry_run) if outcome.dry_run is not None else {}),
     }
+
+
+def _dry_run(run: DryRun) -> Json:
+    return {"DryRun": True, "Commands": preview.commands(run), "Diff": preview.difference(run)}
 
 
 def failed(given: Mapping[str, Sequence[str]], fault: ProxyError) -> Json:

@@ -8,6 +8,7 @@ that fails, or a look that finds something else than was applied, becomes a relo
 import contextlib
 import logging
 import time
+from collections import Counter
 from collections.abc import Iterable
 from typing import Protocol
 
@@ -29,6 +30,7 @@ class Proxy(Protocol):
     """HAProxy, as it is changed. `execute` and `observe` raise NotApplied."""
 
     def check(self, config: ConfigFiles) -> None: ...
+    def try_out(self, config: ConfigFiles) -> None: ...
     def write(self, config: ConfigFiles) -> object: ...
     def swap(self, config: ConfigFiles) -> str | None: ...
     def swap_back(self, digest: str | None) -> None: ...
@@ -53,6 +55,11 @@ class Applier:
         self.fault = ""
         self.reloads = 0
         self.runtime_changes = 0
+        self.changes: Counter[tuple[str, str]] = Counter()
+
+    def plan(self, before: Rendered | None, wanted: Rendered) -> Plan:
+        """What `apply` would do now."""
+        return plan(self._proxy.serving(), before, wanted, self._leaving)
 
     def apply(self, before: Rendered | None, wanted: Rendered, asked: bool) -> Plan | None:
         """Bring HAProxy from `before` to `wanted`; None where it is too early to try again. Raises ApplyFailed.
@@ -71,6 +78,7 @@ class Applier:
         if isinstance(step, Reload):
             self._reload(wanted, last)
         if not isinstance(step, Nothing):
+            self.changes[word(step), step.cause] += 1
             log.info('event=applied change=%s digest=%s services=%d reason="%s"', word(step), wanted.config.digest,
                      len(wanted.state.services), step.reason)
         self.fault, self._faults = "", 0
@@ -104,6 +112,7 @@ class Applier:
         if found:
             log.error('event=drift reason="%s"', "; ".join(found[:5]))
             self._reload(served, self._put_on_disk(served.config))
+            self.changes["reload", "drift"] += 1
 
     # --- the ways --------------------------------------------------------------------------------------------------
 
@@ -127,7 +136,7 @@ class Applier:
             found = (str(fault),)
         if found:
             log.warning('event=runtime-failed reason="%s"', "; ".join(found[:5]))
-            return Reload(f"{step.reason}; runtime commands did not do: {found[0]}")
+            return Reload(f"{step.reason}; runtime commands did not do: {found[0]}", "failed-commands")
         end = time.monotonic() + self._drain_s
         for was, now in pairs:
             backend, here, there = now.spec.backend, was.by_name(), now.by_name()

@@ -6,6 +6,7 @@ while, the addresses that templates want to bind, the text, and HAProxy's own ch
 
 import time
 from collections.abc import Callable, Iterable
+from copy import copy
 
 from proxy_api import accept, sections
 from proxy_api.accept import Judged
@@ -27,6 +28,7 @@ class Court:
                  render: Callable[[ProxyState, Surroundings], Rendered],
                  unbindable: Callable[[Iterable[tuple[str, int, int]]], str]) -> None:
         self._known, self._proxy, self._around, self._render = known, proxy, around, render
+        self._check = proxy.check
         self._cannot_bind = unbindable
         self._resolver = Resolver(around().shared_binds())
         self._empty_since: dict[str, float] = {}
@@ -35,6 +37,14 @@ class Court:
     def holding(self) -> bool:
         """Whether a service lost all of its servers lately, so that time alone will change what it comes to."""
         return bool(self._empty_since)
+
+    def aside(self, known: Known) -> "Court":
+        """A court for a dry run: it judges alike and remembers apart, and what it lets HAProxy check is not kept."""
+        other = copy(self)
+        other._known, other._check = known, self._proxy.try_out
+        other._resolver, other._render = copy(self._resolver), copy(self._render)
+        other._empty_since = dict(self._empty_since)
+        return other
 
     def judge(self, releases: accept.Releases, pinned: accept.Pinned) -> Judged:
         """Resolve, render and, where HAProxy has to have its say, check. Raises ConfigRejected."""
@@ -45,7 +55,7 @@ class Court:
         try:
             rendered = self._render(resolution.state, self._around())
             if needs_check(before, rendered):
-                self._proxy.check(rendered.config)
+                self._check(rendered.config)
         except (ValueError, TypeError, LookupError) as fault:
             raise ConfigRejected(f"it cannot be rendered: {type(fault).__name__}: {fault}") from fault
         return Judged(releases, resolution, rendered)

@@ -77,18 +77,31 @@ class Haproxy:
             return target
         self._store.mkdir(mode=0o700, parents=True, exist_ok=True)
         partial = self._store / f".{config.digest}.{os.getpid()}"
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(mode=0o700)
-        for name, text in config.files:
-            with open(os.open(partial / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w",
-                      encoding="utf-8") as file:
-                file.write(text)
+        _fill(partial, config)
         partial.rename(target)
         return target
 
     def check(self, config: ConfigFiles) -> None:
         """Let HAProxy judge a configuration where it lies; raises ConfigRejected with its alert lines."""
         directory = self.write(config)
+        try:
+            self._judge(directory)
+        except ConfigRejected:
+            if config.digest != self.current_digest():
+                shutil.rmtree(directory, ignore_errors=True)
+            raise
+
+    def try_out(self, config: ConfigFiles) -> None:
+        """The same as `check`, on a copy that is gone afterwards."""
+        self._store.mkdir(mode=0o700, parents=True, exist_ok=True)
+        candidate = self._store / f".try.{os.getpid()}"
+        try:
+            _fill(candidate, config)
+            self._judge(candidate)
+        finally:
+            shutil.rmtree(candidate, ignore_errors=True)
+
+    def _judge(self, directory: Path) -> None:
         try:
             result = subprocess.run(
                 [self._program, "-c", "-f", str(directory / MAIN_FILE)], stdin=subprocess.DEVNULL,
@@ -97,8 +110,6 @@ class Haproxy:
         except (OSError, subprocess.TimeoutExpired) as fault:
             raise ApplyFailed(f"HAProxy's check could not be run: {fault}") from None
         if result.returncode:
-            if config.digest != self.current_digest():
-                shutil.rmtree(directory, ignore_errors=True)
             raise ConfigRejected(_alerts(result.stderr, str(directory)))
 
     def swap(self, config: ConfigFiles) -> str | None:
@@ -361,6 +372,16 @@ def _alerts(stderr: str, directory: str) -> str:
     lines = [re.sub(r"^\[ALERT\]\s+\(\d+\) : ", "", line) for line in lines]
     lines = [line for line in lines if "Fatal errors found" not in line and "Error(s) found" not in line] or lines
     return "HAProxy: " + "; ".join(lines[:10]) if lines else f"HAProxy refused it: {stderr.strip()[-500:]}"
+
+
+def _fill(directory: Path, config: ConfigFiles) -> None:
+    """Write a configuration's files into a new directory."""
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(mode=0o700)
+    for name, text in config.files:
+        with open(os.open(directory / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w",
+                  encoding="utf-8") as file:
+            file.write(text)
 
 
 def _sync(path: Path) -> None:

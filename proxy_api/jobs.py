@@ -3,26 +3,41 @@
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
+from proxy_api.accept import Judged
+from proxy_api.plan import Plan
 from proxy_api.route import RouteSpec
 
 
 @dataclass(frozen=True, slots=True)
+class DryRun:
+    """What a change that was not made would be: from what is served (None: nothing yet) to what would be."""
+
+    before: Judged | None
+    after: Judged
+    step: Plan
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
-    """A change that is committed and serving. `change` is nothing, runtime or reload."""
+    """A change that is committed and serving. `change` is nothing, runtime or reload. With `dry_run`, one that would
+    be; `version` is then what is in Consul now.
+    """
 
     servers: int
     version: int
     change: str
     reason: str
     warnings: tuple[str, ...] = ()
+    dry_run: DryRun | None = None
 
 
 @dataclass(slots=True, eq=False)
 class Job:
-    """A change to one service: a new release of it, or (spec None) its removal."""
+    """A change to one service: a new release of it, or (spec None) its removal. A dry run is worked out, not made."""
 
     service: str
     spec: RouteSpec | None
+    dry_run: bool = False
     result: "Future[Outcome]" = field(default_factory=Future)
     lost_races: int = 0
     alone: bool = False
@@ -50,4 +65,6 @@ class Report:
     notes: tuple[str, ...] = ()
     reloads: int = 0
     runtime_changes: int = 0
+    # How many changes, by what they took (runtime or reload) and their cause.
+    changes: tuple[tuple[tuple[str, str], int], ...] = ()
     consul_answers: bool = False

@@ -9,6 +9,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from typing import Literal, Protocol
 
 from catalog.errors import CatalogError, CatalogUnavailable, Conflict
@@ -37,6 +38,7 @@ class Store(Protocol):
     def news(self, index: int) -> bool: ...
     def mark(self) -> None: ...
     def write(self, release: Release, current: Held | None) -> Stored: ...
+    def weigh(self, release: Release, current: Held | None) -> None: ...
     def take_over(self, release: Release, old: Legacy) -> Stored: ...
     def remove(self, service: str, current: Held) -> None: ...
     def undo(self, service: str, before: Held | None, now: Stored | None) -> None: ...
@@ -152,6 +154,17 @@ class Known:
             return self._store.addresses()
         except CatalogError:
             return frozenset((i.address, i.port) for found in (self.catalog or {}).values() for i in found)
+
+    def aside(self) -> "Known":
+        """The same knowledge for a dry run: what is seen of the catalog with it is not remembered here."""
+        other = copy(self)
+        other.catalog = None if self.catalog is None else dict(self.catalog)
+        other._own = dict(self._own)
+        return other
+
+    def weigh(self, release: Release, current: Held | None) -> None:
+        """Raise what writing this release would, as far as that can be told without writing."""
+        self._store.weigh(release, current)
 
     def make(self, spec: RouteSpec, previous: Release | None) -> Release:
         """A release of what the catalog has now. Raises ProxyError and CatalogError."""

@@ -43,6 +43,11 @@ class _OfReport(Collector):
         yield CounterMetricFamily("portbook_reloads", "Reloads of HAProxy.", value=report.reloads)
         yield CounterMetricFamily("portbook_runtime_changes", "Changes made over HAProxy's runtime API.",
                                   value=report.runtime_changes)
+        changes = CounterMetricFamily("portbook_changes", "Changes of HAProxy, by what they took and what caused them.",
+                                      labels=["change", "cause"])
+        for labels, count in report.changes:
+            changes.add_metric(labels, count)
+        yield changes
         gauges = {
             "servers": "Servers of a service.",
             "gone": "Admitted instances that have left the catalog.",

@@ -2,11 +2,25 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal
 
 from proxy_api import runtime
 from proxy_api.render import Rendered
 from proxy_api.runtime import Command
 from proxy_api.state import ProxyState, changes
+
+Cause = Literal["services", "templates", "routes", "servers", "surroundings", "failed-commands", "drift", "unknown"]
+# What brings a change about, in one word for metrics. Of several, the one that comes first here.
+CAUSES: dict[Cause, str] = {
+    "services": "services were added or removed",
+    "templates": "what templates render is another",
+    "routes": "a known service's route is another",
+    "servers": "only servers came, went or moved",
+    "surroundings": "settings or certificates are others",
+    "failed-commands": "runtime commands did not do what they should",
+    "drift": "somebody changed HAProxy behind proxy-api's back",
+    "unknown": "HAProxy served something that this process had not applied, as after a start",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +36,7 @@ class Runtime:
 
     commands: tuple[Command, ...]
     reason: str
+    cause: Cause = "servers"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +44,7 @@ class Reload:
     """A new worker with the whole configuration; the reason is for people."""
 
     reason: str
+    cause: Cause = "unknown"
 
 
 Plan = Nothing | Runtime | Reload
@@ -45,13 +61,13 @@ def plan(running: str | None, before: Rendered | None, wanted: Rendered,
         return Nothing()
     if before is None or before.config.digest != running:
         return Reload("HAProxy serves something else than was applied last")
-    reason = _difference(before.state, wanted.state) or "settings, certificates or texts of the proxy changed"
+    reason, cause = _difference(before.state, wanted.state)
     if needs_check(before, wanted):
-        return Reload(reason)
+        return Reload(reason, cause)
     commands = runtime.commands(before, wanted, leaving)
     if len(commands) > runtime.MAX_COMMANDS:
-        return Reload(f"{reason}: {len(commands)} commands, a reload is quicker")
-    return Runtime(commands, reason)
+        return Reload(f"{reason}: {len(commands)} commands, a reload is quicker", cause)
+    return Runtime(commands, reason, cause)
 
 
 def needs_check(before: Rendered | None, wanted: Rendered) -> bool:
@@ -59,18 +75,22 @@ def needs_check(before: Rendered | None, wanted: Rendered) -> bool:
     return before is None or not runtime.same_structure(before, wanted)
 
 
-def _difference(before: ProxyState, after: ProxyState) -> str:
+def _difference(before: ProxyState, after: ProxyState) -> tuple[str, Cause]:
+    """How two states differ, for people, and in one word."""
     pairs = changes(before, after)
-    parts = [f"{now.name} added" for was, now in pairs if was is None and now is not None]
-    parts += [f"{was.name} removed" for was, now in pairs if was is not None and now is None]
+    parts: list[tuple[str, Cause]] = [(f"{now.name} added", "services") for was, now in pairs
+                                      if was is None and now is not None]
+    parts += [(f"{was.name} removed", "services") for was, now in pairs if was is not None and now is None]
     for was, now in pairs:
         if was is None or now is None:
             continue
         if was.servers != now.servers:
-            parts.append(f"{now.name}: servers changed from {len(was.servers)} to {len(now.servers)}")
+            parts.append((f"{now.name}: servers changed from {len(was.servers)} to {len(now.servers)}", "servers"))
         if was.spec != now.spec:
-            parts.append(f"{now.name}: route changed")
+            parts.append((f"{now.name}: route changed", "routes"))
         if was.custom != now.custom:
-            parts.append(f"{now.name}: rendered templates changed")
-    shown = parts[:5]
-    return ", ".join(shown) + (f" and {len(parts) - 5} more" if len(parts) > 5 else "")
+            parts.append((f"{now.name}: rendered templates changed", "templates"))
+    if not parts:
+        return "settings, certificates or texts of the proxy changed", "surroundings"
+    more = f" and {len(parts) - 5} more" if len(parts) > 5 else ""
+    return ", ".join(text for text, _ in parts[:5]) + more, min((cause for _, cause in parts), key=list(CAUSES).index)

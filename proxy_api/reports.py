@@ -16,7 +16,8 @@ def starting(reason: str) -> Report:
 
 
 def build(records: Records | None, served: Judged | None, recovered: bool, problems: Mapping[str, str],
-          consul_fault: str, apply_fault: str, on_disk: bool, reloads: int, runtime_changes: int) -> Report:
+          consul_fault: str, apply_fault: str, on_disk: bool, reloads: int, runtime_changes: int,
+          changes: Mapping[tuple[str, str], int]) -> Report:
     """The report of now. `recovered` says that both the records and the catalog have been read since the start."""
     services = _services(records, served, problems)
     notes = [note for name, service in services for note in _notes(name, service)]
@@ -29,6 +30,7 @@ def build(records: Records | None, served: Judged | None, recovered: bool, probl
         notes=tuple(notes),
         reloads=reloads,
         runtime_changes=runtime_changes,
+        changes=tuple(sorted(changes.items())),
         consul_answers=not consul_fault,
     )
 

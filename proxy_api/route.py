@@ -1,6 +1,7 @@
 """RouteSpec: what a user asked for, parsed and checked. To and from JSON and the keys of 2016. Core.
 
-Every parameter is one row of PARAMETERS; parser, errors and documentation come from it.
+Every parameter is one row of PARAMETERS, or of STEERING where it is about the call and not the route; parser, errors
+and documentation come from them.
 """
 
 import difflib
@@ -15,7 +16,7 @@ from proxy_api.errors import Fault, InvalidRequest
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """A request parameter: its name, the field of RouteSpec it fills, its rule, default and meaning."""
+    """A request parameter: its name, the field that it fills, its rule, default and meaning."""
 
     name: str
     field: str
@@ -49,10 +50,17 @@ PARAMETERS: tuple[Parameter, ...] = (
     Parameter("outboundHostname", "outbound", grammar.hostname, "",
               "Send to this host instead of the catalog's instances; needs port."),
 )
-# Accepted and without effect here: every replica reads what one of them was told.
-_DISTRIBUTE = "distribute"
-_STRICT = "strict"
-KNOWN = (*(p.name for p in PARAMETERS), _DISTRIBUTE, _STRICT)
+_DRY_RUN = "dryRun"
+# What both calls take beside what they are about. No part of a RouteSpec, and never stored.
+STEERING: tuple[Parameter, ...] = (
+    Parameter("distribute", "distribute", grammar.boolean, False,
+              "Accepted and echoed; every replica learns of every change anyway."),
+    Parameter("strict", "strict", grammar.boolean, False,
+              "Refuse unknown parameters, as the setting `STRICT_PARAMETERS` does for every call."),
+    Parameter(_DRY_RUN, "dry_run", grammar.boolean, False,
+              "Answer what the call would do, and change nothing. A misspelt or empty one is refused."),
+)
+KNOWN = tuple(p.name for p in (*PARAMETERS, *STEERING))
 # Parameters of the predecessor that narrow who gets in. Ignoring one would publish what was meant to be closed.
 RESTRICTING = frozenset((
     "users", "usersSecret", "usersPassEncrypted", "httpsOnly", "denyHttp", "allowedMethods", "deniedMethods",
@@ -102,20 +110,28 @@ class RouteSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class Steering:
+    """How a call is to be taken: a field for each row of STEERING."""
+
+    distribute: bool = False
+    strict: bool = False
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """A parsed call: the spec, what is worth telling the caller, and the parameters that only steer the call."""
 
     spec: RouteSpec
     warnings: tuple[str, ...]
-    distribute: bool = False
+    steering: Steering = Steering()
 
 
 def parse_request(given: Mapping[str, Sequence[str]], strict: bool = False) -> Request:
     """Parse the parameters of a reconfigure call; raises InvalidRequest with every fault there is."""
     faults: list[Fault] = []
     once = _once(given, faults)
-    strict = _boolean(once, _STRICT, faults) or strict
-    distribute = _boolean(once, _DISTRIBUTE, faults)
+    steering = _steering(once, faults)
     values: dict[str, Any] = {}
     for parameter in PARAMETERS:
         # An empty value means "not given", as it does for the clients of 2016; a name is never optional.
@@ -125,7 +141,7 @@ def parse_request(given: Mapping[str, Sequence[str]], strict: bool = False) -> R
     if "paths" in values:
         rule = grammar.items(grammar.path_rule(values.get("path_type", "")))
         _take(_by_name("servicePath"), rule, once["servicePath"], values, faults)
-    warnings = _unknown(once, strict, faults)
+    warnings = _unknown(once, strict or steering.strict, faults)
     faults.extend(_together(once))
     paths, domains = (len(values.get(field, ())) for field in ("paths", "domains"))
     if paths * domains > MAX_ENTRIES:
@@ -136,7 +152,7 @@ def parse_request(given: Mapping[str, Sequence[str]], strict: bool = False) -> R
     spec = RouteSpec(**values)
     if not spec.paths and not spec.templated:
         spec = RouteSpec(**{**values, "paths": ("/",)})  # a domain alone means all of it (2017-04-06)
-    return Request(spec, (*warnings, *_remarks(spec)), distribute)
+    return Request(spec, (*warnings, *_remarks(spec)), steering)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +161,7 @@ class Removal:
 
     service: str
     warnings: tuple[str, ...]
-    distribute: bool = False
+    steering: Steering = Steering()
 
 
 def parse_removal(given: Mapping[str, Sequence[str]], strict: bool = False) -> Removal:
@@ -153,14 +169,19 @@ def parse_removal(given: Mapping[str, Sequence[str]], strict: bool = False) -> R
     faults: list[Fault] = []
     once = _once(given, faults)
     values: dict[str, Any] = {}
-    strict = _boolean(once, _STRICT, faults) or strict
-    distribute = _boolean(once, _DISTRIBUTE, faults)
+    steering = _steering(once, faults)
     _take(_by_name("serviceName"), grammar.name, once.get("serviceName", ""), values, faults)
     # Whatever narrows a route means nothing to its removal.
-    warnings = _unknown({n: t for n, t in once.items() if not restricts(n)}, strict, faults)
+    warnings = _unknown({n: t for n, t in once.items() if not restricts(n)},
+                        strict or steering.strict, faults)
     if faults:
         raise InvalidRequest(tuple(faults))
-    return Removal(values["service"], warnings, distribute)
+    return Removal(values["service"], warnings, steering)
+
+
+def asks_for_dry_run(given: Mapping[str, Sequence[str]]) -> bool:
+    """Whether a call is a dry run, as far as can be told before it is parsed."""
+    return _steering({name: texts[0] for name, texts in given.items() if texts}, []).dry_run
 
 
 def _once(given: Mapping[str, Sequence[str]], faults: list[Fault]) -> dict[str, str]:
@@ -172,12 +193,13 @@ def _once(given: Mapping[str, Sequence[str]], faults: list[Fault]) -> dict[str, 
     return {name: texts[0] for name, texts in given.items() if texts}
 
 
-def _boolean(once: Mapping[str, str], name: str, faults: list[Fault]) -> bool:
-    try:
-        return grammar.boolean(once.get(name) or "false")
-    except ValueError as fault:
-        faults.append(Fault(name, *fault.args))
-        return False
+def _steering(once: Mapping[str, str], faults: list[Fault]) -> Steering:
+    values: dict[str, Any] = {}
+    for parameter in STEERING:
+        # To take an empty dryRun for none would make the change that was only to be looked at.
+        if once.get(parameter.name) or (parameter.name == _DRY_RUN and _DRY_RUN in once):
+            _take(parameter, parameter.rule, once[parameter.name], values, faults)
+    return Steering(**values)
 
 
 def _take(parameter: Parameter, rule: Callable[[str], Any], text: str, values: dict[str, Any],
@@ -198,13 +220,14 @@ def _unknown(once: Mapping[str, str], strict: bool, faults: list[Fault]) -> tupl
     for name in sorted(once):
         if name in KNOWN:
             continue
-        near = difflib.get_close_matches(name[:64], KNOWN, n=1)
+        near = ([_DRY_RUN] if re.sub(r"[^a-z]", "", name.lower()) == _DRY_RUN.lower()
+                else difflib.get_close_matches(name[:64], KNOWN, n=1))
         hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(KNOWN)}"
         if restricts(name):
             faults.append(Fault(name, "is not supported",
                                 "without it the service would be open to more than was asked for: leave it out "
                                 "only if that is what you want"))
-        elif strict:
+        elif strict or near == [_DRY_RUN]:
             faults.append(Fault(grammar.shown(name).strip("'"), "is not a known parameter", hint))
         else:
             warnings.append(f"{grammar.shown(name)} is not a known parameter and was ignored: {hint}")

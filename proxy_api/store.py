@@ -71,6 +71,10 @@ class Store:
         value = keys.encode(release)
         return self._commit(release, value, self._keys.write(release, value, current))
 
+    def weigh(self, release: Release, current: Held | None) -> None:
+        """Write nothing; raise TooLarge where `write` would."""
+        self._whole(self._keys.write(release, keys.encode(release), current))
+
     def take_over(self, release: Release, old: Legacy) -> Stored:
         """Give a service of 2016 its record."""
         value = keys.encode(release)
@@ -106,14 +110,18 @@ class Store:
             raise
 
     def _transact(self, operations: Sequence[Operation]) -> Mapping[str, int]:
+        done = self._client.transact(self._whole(operations))
+        self._mark = done[self._keys.marker]
+        self._own.append(self._mark)
+        return done
+
+    def _whole(self, operations: Sequence[Operation]) -> tuple[Operation, ...]:
+        """A commit's transaction."""
         whole = (self._keys.advance(self._mark, self._history, secrets.token_hex(8)), *operations)
         if (size := len(json.dumps(whole))) > codec.MAX_VALUE_BYTES:
             raise TooLarge(f"the release with its templates and instances makes a transaction of {size} bytes; "
                            f"Consul takes at most {codec.MAX_VALUE_BYTES}")
-        done = self._client.transact(whole)
-        self._mark = done[self._keys.marker]
-        self._own.append(self._mark)
-        return done
+        return whole
 
     # --- the catalog ---------------------------------------------------------------------------------------------
 

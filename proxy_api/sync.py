@@ -18,7 +18,7 @@ from proxy_api.accept import Judged, Verdict
 from proxy_api.apply import Applier, Proxy, word
 from proxy_api.court import Court
 from proxy_api.errors import ApplyFailed, ProxyError, Unavailable, UnknownService
-from proxy_api.jobs import Job, Outcome, Report
+from proxy_api.jobs import DryRun, Job, Outcome, Report
 from proxy_api.keys import Held, Records, Stored
 from proxy_api.known import Files, History, Known, Moved, Store
 from proxy_api.plan import Plan
@@ -92,14 +92,15 @@ class Sync:
 
     # --- from other threads ----------------------------------------------------------------------------------------
 
-    def change(self, service: str, spec: RouteSpec | None) -> Outcome:
-        """Make a change and wait for what came of it. Raises ProxyError."""
-        job = Job(service, spec)
+    def change(self, service: str, spec: RouteSpec | None, dry_run: bool = False) -> Outcome:
+        """Make a change, or only work it out, and wait for what came of it. Raises ProxyError."""
+        job = Job(service, spec, dry_run)
         self._calls.put(job)
         try:
             return job.result.result(CALL_TIMEOUT_S)
         except TimeoutError:
-            raise Unavailable("the change is still waiting for its turn; what becomes of it shows in the state") \
+            raise Unavailable("the dry run is still waiting for its turn; it changes nothing" if dry_run else
+                              "the change is still waiting for its turn; what becomes of it shows in the state") \
                 from None
 
     def hint(self, what: Moved, index: int) -> None:
@@ -175,19 +176,22 @@ class Sync:
         """One pass over everything that waits; the jobs that have to wait for the next."""
         # A call reads what it needs itself; what else moved can wait until the calls that wait have been answered.
         moved = False
-        if not jobs or self._known.fault or self._known.urgent():
+        if all(job.dry_run for job in jobs) or self._known.fault or self._known.urgent():
             moved = self._known.read(self._served.releases if self._served else {})
         if self._known.fault:
             self._refuse(jobs, Unavailable(f"nothing was changed: {self._known.fault}"))
             jobs = []
         if self._known.records is None:
             return []
+        dry, jobs = [job for job in jobs if job.dry_run], [job for job in jobs if not job.dry_run]
         batch, later = _one_per_service(jobs)
         wanted = {job.service: found for job in batch if (found := self._prepare(job)) is not None}
         again = self._settle(wanted, self._known.records) if wanted or moved or self._drifted() else []
         again += self._again
         self._again = []
-        return [*again, *later]
+        if dry:  # one in a pass, so that a change waits for no more than one of them
+            again += self._dry_run(dry[0])
+        return [*again, *later, *dry[1:]]
 
     def _drifted(self) -> bool:
         """Whether there is something to do although nobody asked and Consul did not move."""
@@ -210,7 +214,7 @@ class Sync:
             if held is not None:
                 return _Wanted(job, None)
             self._known.confirm()
-            raise UnknownService(f"{job.service} is not configured at this proxy; nothing was removed")
+            raise _not_there(job.service)
         except ProxyError as fault:
             self._refuse([job], fault)
         except Conflict:
@@ -219,6 +223,51 @@ class Sync:
             self._known.failed(fault)
             self._refuse([job], Unavailable(f"nothing was changed: {fault}"))
         return None
+
+    def _dry_run(self, job: Job) -> list[Job]:
+        """Work out what a change would do, as far as can be told without making it; the job if it has to wait.
+
+        It goes the way of `_settle`, on copies of all that remembers.
+        """
+        try:
+            self._answers.append((job, self._work_out(job)))
+        except ProxyError as fault:
+            self._refuse([job], fault)
+        except Conflict:
+            self._lost_race(job)
+        except CatalogError as fault:
+            self._refuse([job], Unavailable(f"nothing was changed: {fault}"))
+        except Exception as fault:  # a defect, or a full disk: it stays this call's alone
+            log.exception("event=dry-run-failed")
+            self._refuse([job], ProxyError(f"internal error: {type(fault).__name__}"))
+        again, self._again = self._again, []
+        return again
+
+    def _work_out(self, job: Job) -> Outcome:
+        records, served, name = self._known.records, self._served, job.service
+        assert records is not None
+        held, known = records.held.get(name), self._known.aside()
+        stored = held if isinstance(held, Stored) else None
+        if job.spec is None and held is None:
+            known.confirm()
+            raise _not_there(name)
+        release = None if job.spec is None else known.make(job.spec, stored.release if stored else None)
+        serving = dict(served.releases) if served else {}
+        changes = {**self._told(serving, records, alone=False), name: release}
+        court = self._court.aside(known)
+        try:
+            verdict = accept.accept(serving, changes, court.judge, court.moved)
+        except ProxyError as fault:
+            raise ApplyFailed(str(fault)) from fault
+        if name in verdict.rejected:
+            raise verdict.rejected[name]
+        if release is not None and (stored is None or stored.release != release):
+            known.weigh(release, held)
+        known.confirm()
+        step = self._applier.plan(served.rendered if served else None, verdict.judged.rendered)
+        now = None if release is None else Stored(release, stored.index if stored else 0, b"")
+        return replace(_outcome(name, _Committed(held, now), step, verdict.judged),
+                       dry_run=DryRun(served, verdict.judged, step))
 
     # --- changing --------------------------------------------------------------------------------------------------
 
@@ -377,7 +426,7 @@ class Sync:
             problems={**known.problems, **{name: refused.reason for name, refused in self._refused.items()}},
             consul_fault=known.fault, apply_fault=self._applier.fault,
             on_disk=self._proxy.serves_something(), reloads=self._applier.reloads,
-            runtime_changes=self._applier.runtime_changes,
+            runtime_changes=self._applier.runtime_changes, changes=dict(self._applier.changes),
         )
 
     def _deliver(self) -> None:
@@ -388,6 +437,10 @@ class Sync:
                 job.result.set_result(answer)
             else:
                 job.result.set_exception(answer)
+
+
+def _not_there(service: str) -> UnknownService:
+    return UnknownService(f"{service} is not configured at this proxy; nothing was removed")
 
 
 def _outcome(name: str, made: _Committed, step: Plan, judged: Judged) -> Outcome:

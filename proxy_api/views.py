@@ -1,9 +1,10 @@
 """HTTP in, values out; no rules. Entry."""
 
+import contextlib
 import hmac
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from flask import Blueprint, Flask, Response, jsonify, request
@@ -20,13 +21,14 @@ log = logging.getLogger("proxy-api")
 PREFIX = "/v1/docker-flow-proxy"
 MAX_BODY_BYTES = 8 * 1024 * 1024
 MAX_WAITING = 56  # of the server's 64 threads; the others are for the probes
+MAX_DRY_RUNS = 8  # of these, so that looks leave room for changes
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
     """What the API talks to. `fault` asks HAProxy whether it serves what was applied: "" or what is wrong."""
 
-    change: Callable[[str, RouteSpec | None], Outcome]
+    change: Callable[[str, RouteSpec | None, bool], Outcome]
     report: Callable[[], Report]
     fault: Callable[[Report], str]
     metrics: Metrics
@@ -49,30 +51,37 @@ def create_app(parts: Parts) -> Flask:
 
 def _routes(parts: Parts) -> Blueprint:
     api = Blueprint("api", __name__)
-    places = threading.BoundedSemaphore(MAX_WAITING)
+    places, looks = threading.BoundedSemaphore(MAX_WAITING), threading.BoundedSemaphore(MAX_DRY_RUNS)
 
-    def made(service: str, spec: RouteSpec | None) -> Outcome:
-        if not places.acquire(blocking=False):
-            raise Unavailable(f"{MAX_WAITING} changes are waiting already; nothing was changed, ask again")
+    @contextlib.contextmanager
+    def place(free: threading.BoundedSemaphore, full: str) -> Iterator[None]:
+        if not free.acquire(blocking=False):
+            raise Unavailable(f"{full} are waiting already; nothing was changed, ask again")
         try:
-            return parts.change(service, spec)
+            yield
         finally:
-            places.release()
+            free.release()
+
+    def answered(given: Given, asked: route.Request | route.Removal, service: str,
+                 spec: RouteSpec | None) -> answers.Json:
+        dry_run = asked.steering.dry_run
+        with place(looks, f"{MAX_DRY_RUNS} dry runs") if dry_run else contextlib.nullcontext():
+            with place(places, f"{MAX_WAITING} changes"):
+                outcome = parts.change(service, spec, dry_run)
+            return answers.changed(given, outcome, asked.warnings, asked.steering.distribute)
 
     @api.route(f"{PREFIX}/reconfigure", methods=["GET", "POST"], provide_automatic_options=False)
     def reconfigure() -> tuple[Response, int]:
         def change(given: Given) -> answers.Json:
             asked = route.parse_request(given, parts.strict)
-            outcome = made(asked.spec.service, asked.spec)
-            return answers.changed(given, outcome, asked.warnings, asked.distribute)
+            return answered(given, asked, asked.spec.service, asked.spec)
         return _changing(parts, "reconfigure", change)
 
     @api.route(f"{PREFIX}/remove", methods=["GET", "POST"], provide_automatic_options=False)
     def remove() -> tuple[Response, int]:
         def change(given: Given) -> answers.Json:
             asked = route.parse_removal(given, parts.strict)
-            outcome = made(asked.service, None)
-            return answers.changed(given, outcome, asked.warnings, asked.distribute)
+            return answered(given, asked, asked.service, None)
         return _changing(parts, "remove", change)
 
     @api.get(f"{PREFIX}/ping")
@@ -107,6 +116,8 @@ def _changing(parts: Parts, call: str, change: Callable[[Given], answers.Json]) 
     try:
         _authorize(parts.token)
         given = _parameters()
+        if route.asks_for_dry_run(given):
+            call = f"{call}-dry-run"
         body = change(given)
     except ProxyError as fault:
         parts.metrics.count(call, fault.status)

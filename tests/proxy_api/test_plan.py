@@ -51,42 +51,49 @@ def test_a_reload_where_it_is_not_known_what_was_applied() -> None:
     assert isinstance(plan("0123456789abcdef", None, BEFORE), Reload)
 
 
-# sentence, services wanted, reason, whether HAProxy has to judge it
+# sentence, services wanted, reason, its cause, whether HAProxy has to judge it
 CHANGES = (
-    ("a service more", (service("a", ONE), service("b", TWO), service("c", ONE, path="/c")), "c added", True),
-    ("a service less", (service("a", ONE),), "b removed", True),
-    ("a server more", (service("a", ONE, TWO), service("b", TWO)), "a: servers changed from 1 to 2", False),
-    ("a server less", (service("a"), service("b", TWO)), "a: servers changed from 1 to 0", False),
+    ("a service more", (service("a", ONE), service("b", TWO), service("c", ONE, path="/c")), "c added", "services",
+     True),
+    ("a service less", (service("a", ONE),), "b removed", "services", True),
+    ("a server more", (service("a", ONE, TWO), service("b", TWO)), "a: servers changed from 1 to 2", "servers", False),
+    ("a server less", (service("a"), service("b", TWO)), "a: servers changed from 1 to 0", "servers", False),
     ("a server elsewhere", (service("a", replace(ONE, port=81)), service("b", TWO)),
-     "a: servers changed from 1 to 1", False),
+     "a: servers changed from 1 to 1", "servers", False),
     ("a server with a name, which HAProxy may not like", (service("a", ONE, NAMED), service("b", TWO)),
-     "a: servers changed from 1 to 2", True),
-    ("a template", (service("a", ONE), service("b", TWO), custom(TEMPLATE)), "c added", True),
+     "a: servers changed from 1 to 2", "servers", True),
+    ("a template", (service("a", ONE), service("b", TWO), custom(TEMPLATE)), "c added", "services", True),
     ("two things", (service("a", TWO), service("c", ONE, path="/c")),
-     "c added, b removed, a: servers changed from 1 to 1", True),
+     "c added, b removed, a: servers changed from 1 to 1", "services", True),
+    ("another path", (service("a", ONE, path="/y"), service("b", TWO)), "a: route changed", "routes", False),
 )
 
 
-@pytest.mark.parametrize(("wanted", "reason", "check"), [row[1:] for row in CHANGES], ids=[row[0] for row in CHANGES])
-def test_a_change_has_its_reason(wanted: tuple[Service, ...], reason: str, check: bool) -> None:
+@pytest.mark.parametrize(("wanted", "reason", "cause", "check"), [row[1:] for row in CHANGES],
+                         ids=[row[0] for row in CHANGES])
+def test_a_change_has_its_reason(wanted: tuple[Service, ...], reason: str, cause: str, check: bool) -> None:
     after = rendered(*wanted)
-    assert plan(BEFORE.config.digest, BEFORE, after).reason == reason
+    step = plan(BEFORE.config.digest, BEFORE, after)
+    assert not isinstance(step, Nothing)
+    assert (step.reason, step.cause) == (reason, cause)
     assert needs_check(BEFORE, after) is check
     if check:
-        assert isinstance(plan(BEFORE.config.digest, BEFORE, after), Reload)
+        assert isinstance(step, Reload)
 
 
 def test_what_a_template_renders_is_always_judged() -> None:
     before = rendered(custom(TEMPLATE))
     other = replace(TEMPLATE, sections=(Section("backend", "c-be", ("server s 10.0.0.2:80",)),))
     assert needs_check(before, rendered(custom(other)))
-    assert plan(before.config.digest, before, rendered(custom(other))) == Reload("c: rendered templates changed")
+    assert plan(before.config.digest, before, rendered(custom(other))) == Reload(
+        "c: rendered templates changed", "templates")
 
 
 def test_a_change_of_the_surroundings_is_judged() -> None:
     other = rendered(service("a", ONE), service("b", TWO), around=replace(AROUND, certificates=(("/c/a.pem", "d1"),)))
     assert needs_check(BEFORE, other)
-    assert plan(BEFORE.config.digest, BEFORE, other) == Reload("settings, certificates or texts of the proxy changed")
+    assert plan(BEFORE.config.digest, BEFORE, other) == Reload(
+        "settings, certificates or texts of the proxy changed", "surroundings")
 
 
 def test_the_first_text_is_judged() -> None:

@@ -262,10 +262,31 @@ def test_a_domain_alone_means_all_of_it() -> None:
     assert parse(serviceName="a", serviceDomain="acme.com").spec.paths == ("/",)
 
 
-@pytest.mark.parametrize("name", [n for n in route.KNOWN if n not in ("serviceName",)])
+@pytest.mark.parametrize("name", [n for n in route.KNOWN if n not in ("serviceName", "dryRun")])
 def test_an_empty_value_is_not_given(name: str) -> None:
     given = {"serviceName": "a", "serviceDomain": "acme.com"} if name == "servicePath" else dict(BASE)
     assert parse(**{**given, name: ""}) == parse(**given)
+
+
+@pytest.mark.parametrize("name", ["dryrun", "dry_run", "dry-run", "DRYRUN", "DryRun", "dryRn", "dry"])
+def test_what_was_to_be_a_dry_run_is_never_made(name: str) -> None:
+    assert faults(**BASE, **{name: "true"}) == (Fault(name, "is not a known parameter", "did you mean dryRun?"),)
+    with pytest.raises(InvalidRequest, match="did you mean dryRun"):
+        route.parse_removal({"serviceName": ["a"], name: ["true"]})
+
+
+@pytest.mark.parametrize(("text", "dry_run"), [("true", True), ("1", True), ("false", False), ("no", False)])
+def test_a_dry_run_is_asked_for(text: str, dry_run: bool) -> None:
+    assert parse(**BASE, dryRun=text).steering.dry_run is dry_run
+    assert route.parse_removal({"serviceName": ["a"], "dryRun": [text]}).steering.dry_run is dry_run
+    assert parse(**BASE, dryRun=text).spec == parse(**BASE).spec, "what is stored does not know of it"
+
+
+@pytest.mark.parametrize("text", ["", "maybe", "2", " true"])
+def test_a_dry_run_that_is_unclear_is_a_fault(text: str) -> None:
+    assert faults(**BASE, dryRun=text) == (Fault("dryRun", f"{text!r} is not a boolean", "use true or false"),)
+    with pytest.raises(InvalidRequest, match=r"dryRun: .* is not a boolean"):
+        route.parse_removal({"serviceName": ["a"], "dryRun": [text]})
 
 
 @pytest.mark.parametrize("name", route.KNOWN)
@@ -284,7 +305,7 @@ def test_what_has_no_effect_is_told() -> None:
 
 def test_distribute_is_accepted_and_is_no_part_of_the_route() -> None:
     request = parse(strict="true", **BASE, distribute="true")
-    assert request.distribute
+    assert request.steering.distribute
     assert request.spec == parse(**BASE).spec
 
 

@@ -93,6 +93,24 @@ def test_ten_identical_reconfigures_are_one(
     assert len({a["Version"] for a in answers}) == 1
 
 
+def test_the_metrics_count_changes_by_what_they_took_and_why(
+        consul: ConsulServer, proxy: ProxyProcess, origins: dict[str, Origin]) -> None:
+    def changes() -> dict[str, str]:
+        lines = proxy.call("GET", "/metrics").json.splitlines()
+        return dict(line.removeprefix("portbook_changes_total").split() for line in lines
+                    if line.startswith("portbook_changes_total{") and 'cause="unknown"' not in line)
+
+    add(consul, "go-demo", origins["a"])
+    proxy.api("reconfigure", serviceName="go-demo", servicePath="/demo")
+    assert changes() == {'{cause="services",change="reload"}': "1.0"}
+    add(consul, "go-demo", origins["b"])
+    for _ in range(2):
+        proxy.api("reconfigure", serviceName="go-demo", servicePath="/demo")
+    proxy.api("reconfigure", serviceName="go-demo", servicePath="/other")
+    assert changes() == {'{cause="services",change="reload"}': "1.0", '{cause="servers",change="runtime"}': "1.0",
+                         '{cause="routes",change="runtime"}': "1.0"}
+
+
 def test_an_admitted_container_that_comes_back_on_another_port_is_followed(
         consul: ConsulServer, proxy: ProxyProcess, origins: dict[str, Origin]) -> None:
     id_a = add(consul, "go-demo", origins["a"], "x")

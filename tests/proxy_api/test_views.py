@@ -16,7 +16,7 @@ CALL = f"{views.PREFIX}/reconfigure?serviceName=x&servicePath=/x"
 def test_at_most_so_many_changes_wait_and_the_next_is_told_at_once() -> None:
     hold, inside = threading.Event(), threading.Semaphore(0)
 
-    def change(service: str, spec: RouteSpec | None) -> Outcome:
+    def change(service: str, spec: RouteSpec | None, dry_run: bool) -> Outcome:
         inside.release()
         assert hold.wait(30)
         return Outcome(1, 1, "nothing", "")
@@ -38,8 +38,33 @@ def test_at_most_so_many_changes_wait_and_the_next_is_told_at_once() -> None:
     assert app.test_client().get(CALL).status_code == 200, "the places are free again"
 
 
+def test_dry_runs_leave_room_for_changes() -> None:
+    hold, inside = threading.Event(), threading.Semaphore(0)
+
+    def change(service: str, spec: RouteSpec | None, dry_run: bool) -> Outcome:
+        if dry_run:
+            inside.release()
+            assert hold.wait(30)
+        return Outcome(1, 1, "nothing", "")
+
+    app = views.create_app(views.Parts(change, lambda: Report(""), lambda report: "", Metrics(), "docker-flow"))
+    with ThreadPoolExecutor(views.MAX_DRY_RUNS) as pool:
+        look = f"{CALL}&dryRun=true"
+        waiting = [pool.submit(lambda: app.test_client().get(look).status_code) for _ in range(views.MAX_DRY_RUNS)]
+        try:
+            for _ in waiting:
+                assert inside.acquire(timeout=10)
+            refused = app.test_client().get(look)
+            assert refused.status_code == 503
+            assert f"{views.MAX_DRY_RUNS} dry runs are waiting" in refused.json["Message"]  # type: ignore[index]
+            assert app.test_client().get(CALL).status_code == 200, "a change has a place"
+        finally:
+            hold.set()
+        assert {future.result(10) for future in waiting} == {200}
+
+
 def test_a_defect_has_every_key() -> None:
-    def change(service: str, spec: RouteSpec | None) -> Outcome:
+    def change(service: str, spec: RouteSpec | None, dry_run: bool) -> Outcome:
         raise RuntimeError("a defect")
 
     parts = views.Parts(change, lambda: Report(""), lambda report: "", Metrics(), "docker-flow")
