@@ -107,7 +107,7 @@ def _registry(settings: Settings, consul: ConsulClient, owner: Callable[[], str]
     """Where registrations go, by the scheme of the registry's address, and how many are written there."""
     def address() -> str:
         ipv4, ipv6 = node_addresses(settings.ip, settings.ip6)
-        return ipv4 or ipv6
+        return (ipv6 or ipv4) if settings.family == "ipv6" else (ipv4 or ipv6)
     if settings.scheme == "consul":
         return consul, Pool()
     if settings.scheme == "consulkv":

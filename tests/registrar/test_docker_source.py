@@ -12,6 +12,7 @@ from deploy.local import free_port, loopback_address
 from registrar import docker_source
 from registrar.docker_source import DockerSource
 from registrar.outside import EngineUnavailable, Happening, Unreadable
+from registrar.swarm import SwarmService, SwarmUnavailable
 from tests.registrar.documents import document
 
 VERSION = {"ApiVersion": "1.41", "MinAPIVersion": "1.12"}
@@ -38,8 +39,12 @@ class Engine:
                     time.sleep(1.5)
                     return
                 status, body = (answer, {"message": "so it is"}) if isinstance(answer, int) else (200, answer)
+                if isinstance(answer, tuple):
+                    status, body = answer
                 self.send_response(status)
                 self.send_header("Content-Type", "application/json")
+                if path == "/services" and isinstance(body, list):
+                    body = json.dumps(body).encode()
                 if isinstance(body, list):
                     self.send_header("Transfer-Encoding", "chunked")
                 self.end_headers()
@@ -154,3 +159,35 @@ def test_a_version_may_be_asked_for():
         source = DockerSource(engine.environ | {"DOCKER_API_VERSION": "1.30"})
         assert source.engine_name() == "n1" and engine.versions == ["1.30"]
         source.close()
+
+
+SERVICE = {"ID": "s1", "Spec": {"Labels": {"a": "b"}}, "Endpoint": {"Ports": [
+    {"Protocol": "tcp", "TargetPort": 80, "PublishedPort": 8000, "PublishMode": "ingress"}]}}
+NO_MANAGER = {"message": "This node is not a swarm manager. Worker nodes can't be used to view or modify cluster state"}
+LOST = {"message": "rpc error: code = Unknown desc = The swarm does not have a leader."}
+
+
+@pytest.mark.parametrize(("answer", "known"), [
+    ([SERVICE], {"s1": SwarmService("s1", (("a", "b"),), ((80, "tcp", 8000),))}),
+    ([], {}),
+    (403, None),  # a socket proxy that allows less
+    (404, None),
+    ((503, NO_MANAGER), None),
+])
+def test_services_of_the_swarm_as_far_as_the_engine_tells(engine, source, answer, known):
+    engine.answers["/services"] = answer
+    assert source.swarm_services() == known
+
+
+@pytest.mark.parametrize("answer", [(500, LOST), (503, LOST), 500])
+def test_a_swarm_that_cannot_say_is_not_one_without_services(engine, source, answer):
+    engine.answers["/services"] = answer
+    with pytest.raises(SwarmUnavailable, match="the swarm does not answer"):
+        source.swarm_services()
+
+
+@pytest.mark.parametrize(("info", "address"), [
+    ({"Swarm": {"NodeAddr": "10.0.0.7"}}, "10.0.0.7"), ({"Swarm": {"NodeAddr": ""}}, ""), ({}, "")])
+def test_the_address_that_a_swarm_knows_a_node_by(engine, source, info, address):
+    engine.answers["/info"] = info
+    assert source.swarm_address() == address
