@@ -7,6 +7,7 @@ gunicorn reaps whatever child ends.
 import fcntl
 import logging
 import os
+import sys
 import threading
 from typing import Any
 
@@ -44,6 +45,9 @@ def build_app(settings: Settings) -> Flask:
     store = Store(client, settings.proxy_instance_name)
     haproxy = Haproxy(settings.configs_path, settings.haproxy_bin)
     around = Around(bootstrap(settings, haproxy.socket), Certificates(settings.certs_path))
+    # A thread that computes gives way to one that a caller waits for; at 5 ms, the default, each step of a call could
+    # wait that long while a big catalog is read.
+    sys.setswitchinterval(0.0005)
     sync = Sync(store, haproxy, TemplateFiles(settings.consul_templates_path), around,
                 Renderer(text_environment()),
                 History(settings.configs_path, settings.proxy_instance_name), binding.unbindable,

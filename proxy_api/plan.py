@@ -7,7 +7,7 @@ from typing import Literal
 from proxy_api import runtime
 from proxy_api.render import Rendered
 from proxy_api.runtime import Command
-from proxy_api.state import ProxyState, changes
+from proxy_api.state import changes
 
 Cause = Literal["services", "templates", "routes", "servers", "surroundings", "failed-commands", "drift", "unknown"]
 # What brings a change about, in one word for metrics. Of several, the one that comes first here.
@@ -61,7 +61,7 @@ def plan(running: str | None, before: Rendered | None, wanted: Rendered,
         return Nothing()
     if before is None or before.config.digest != running:
         return Reload("HAProxy serves something else than was applied last")
-    reason, cause = _difference(before.state, wanted.state)
+    reason, cause = _difference(before, wanted)
     if needs_check(before, wanted):
         return Reload(reason, cause)
     commands = runtime.commands(before, wanted, leaving)
@@ -75,9 +75,9 @@ def needs_check(before: Rendered | None, wanted: Rendered) -> bool:
     return before is None or not runtime.same_structure(before, wanted)
 
 
-def _difference(before: ProxyState, after: ProxyState) -> tuple[str, Cause]:
-    """How two states differ, for people, and in one word."""
-    pairs = changes(before, after)
+def _difference(before: Rendered, after: Rendered) -> tuple[str, Cause]:
+    """How two configurations differ, for people, and in one word."""
+    pairs = changes(before.state, after.state)
     parts: list[tuple[str, Cause]] = [(f"{now.name} added", "services") for was, now in pairs
                                       if was is None and now is not None]
     parts += [(f"{was.name} removed", "services") for was, now in pairs if was is not None and now is None]
@@ -90,6 +90,8 @@ def _difference(before: ProxyState, after: ProxyState) -> tuple[str, Cause]:
             parts.append((f"{now.name}: route changed", "routes"))
         if was.custom != now.custom:
             parts.append((f"{now.name}: rendered templates changed", "templates"))
+    if before.check_options != after.check_options:
+        parts.insert(0, (f"servers are now checked with {after.check_options!r}", "servers"))
     if not parts:
         return "settings, certificates or texts of the proxy changed", "surroundings"
     more = f" and {len(parts) - 5} more" if len(parts) > 5 else ""

@@ -19,7 +19,8 @@ from proxy_api.state import ProxyState, Server, Service
 MAIN_FILE = "haproxy.cfg"
 # A map of one entry, `digest`: what the running HAProxy was last brought to, by a load or by runtime commands.
 DIGEST_MAP = "portbook.map"
-CHECK_OPTIONS = "inter 2s fastinter 500ms downinter 2s fall 3 rise 2"
+CHECK_INTERVAL_S = 2
+CHECKS_PER_S = 2500  # more would keep a core of the proxy busy, and hit every instance from every replica
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,7 @@ class Surroundings:
     timeouts: tuple[tuple[str, str], ...]
     connection_mode: str
     hard_stop_after_s: int
+    maxconn: int = 2000
     certificates: tuple[tuple[str, str], ...] = ()  # path and digest of the content
     user: str = ""
     stats_bind: str = ""
@@ -72,6 +74,7 @@ class Rendered:
     routing: Routing
     around: Surroundings
     config: ConfigFiles
+    check_options: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +84,7 @@ class _Body:
     text: str
     custom: bool
     resolves: bool
+    checked: int
 
 
 class Renderer:
@@ -100,8 +104,9 @@ class Renderer:
         # Generated backends first, then what templates say.
         generated = [body.text for body in bodies if not body.custom]
         customs = [(service, body.text) for service, body in zip(state.services, bodies, strict=True) if body.custom]
+        checks = check_options(sum(body.checked for body in bodies))
         head = self._environment.get_template("haproxy.cfg.j2").render(
-            state=state, around=around, routing=routes, digest_map=DIGEST_MAP, check_options=CHECK_OPTIONS,
+            state=state, around=around, routing=routes, digest_map=DIGEST_MAP, check_options=checks,
             customs=[service for service, _ in customs],
             binds=[b for b in around.binds if not b.tls or around.certificates],
             resolves=any(body.resolves for body in bodies),
@@ -113,7 +118,7 @@ class Renderer:
             files["certificates.crt-list"] = "".join(f"# {digest}\n{path}\n" for path, digest in around.certificates)
         digest = digest_of(files)
         files[DIGEST_MAP] = routing.map_text((("digest", digest),))
-        return Rendered(state, routes, around, ConfigFiles(tuple(sorted(files.items())), digest))
+        return Rendered(state, routes, around, ConfigFiles(tuple(sorted(files.items())), digest), checks)
 
     def _routes(self, specs: tuple[RouteSpec, ...]) -> tuple[Routing, Mapping[str, str]]:
         if self._routing is None or self._routing[0] != specs:
@@ -136,7 +141,19 @@ class Renderer:
 
     def _body(self, service: Service) -> _Body:
         return _Body(self._environment.get_template("backend.cfg.j2").render(service=service),
-                     service.custom is not None, any(server.resolve for server in service.servers))
+                     service.custom is not None, any(server.resolve for server in service.servers),
+                     0 if service.spec.skip_check else len(service.servers))
+
+
+def check_options(servers: int) -> str:
+    """How the servers are checked: every 2 s, and half as often with every doubling of their number beyond 5,000.
+
+    A server that stops answering is tried again after half a second whatever the interval.
+    """
+    seconds = CHECK_INTERVAL_S
+    while servers > CHECKS_PER_S * seconds:
+        seconds *= 2
+    return f"inter {seconds}s fastinter 500ms downinter {seconds}s fall 3 rise 2"
 
 
 def digest_of(files: Mapping[str, str]) -> str:

@@ -7,7 +7,7 @@ structure. A command states the answer that means success, because on the socket
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from proxy_api.render import CHECK_OPTIONS, DIGEST_MAP, Rendered, endpoint
+from proxy_api.render import DIGEST_MAP, Rendered, endpoint
 from proxy_api.routing import Group
 from proxy_api.state import Server, Service, changes
 
@@ -56,9 +56,10 @@ def commands(before: Rendered, wanted: Rendered, leaving: Iterable[tuple[str, st
         if was is None or now is None:
             continue  # of another structure, or without a section
         backend, here, there = now.spec.backend, was.by_name(), now.by_name()
+        checks = "" if now.spec.skip_check else f" check {wanted.check_options}"
         for name, server in sorted(there.items()):
             if name not in here:
-                come += _enter(backend, server, not now.spec.skip_check, (backend, name) in left)
+                come += _enter(backend, server, checks, (backend, name) in left)
             elif here[name] != server:
                 come.append(_move(backend, server))
         go += [take_out(backend, name) for name in sorted(here.keys() - there.keys())]
@@ -67,15 +68,14 @@ def commands(before: Rendered, wanted: Rendered, leaving: Iterable[tuple[str, st
     return (*come, *_map_commands(maps_of(before, names), maps_of(wanted, names)), *go, digest)
 
 
-def _enter(backend: str, server: Server, check: bool, known: bool) -> tuple[Command, ...]:
+def _enter(backend: str, server: Server, checks: str, known: bool) -> tuple[Command, ...]:
     name = f"{backend}/{server.name}"
     ready = Command(f"set server {name} state ready")
     if known:
         return (_move(backend, server), ready)
     # default-server is not inherited by a server that is added (reference/haproxy-engineering.md section 3).
-    words = f" check {CHECK_OPTIONS}" if check else ""
-    added = Command(f"add server {name} {endpoint(server)}{words}", "New server registered.")
-    return (added, *([Command(f"enable health {name}")] if check else []), Command(f"enable server {name}"))
+    added = Command(f"add server {name} {endpoint(server)}{checks}", "New server registered.")
+    return (added, *([Command(f"enable health {name}")] if checks else []), Command(f"enable server {name}"))
 
 
 def _move(backend: str, server: Server) -> Command:
@@ -154,7 +154,7 @@ def deviations(observed: Observed, wanted: Rendered, services: Iterable[Service]
 
 def same_structure(before: Rendered, wanted: Rendered) -> bool:
     """Whether two configurations differ in nothing that only a reload can change."""
-    return (before.around == wanted.around
+    return (before.around == wanted.around and before.check_options == wanted.check_options
             and [_shape(g) for g in before.routing.groups] == [_shape(g) for g in wanted.routing.groups]
             and all(was is not None and now is not None and _structure(was) == _structure(now)
                     for was, now in changes(before.state, wanted.state)))

@@ -111,6 +111,11 @@ def _stats_port(text: str) -> str:
     return text.strip()
 
 
+def _maxconn(text: str) -> int:
+    """0 for auto."""
+    return 0 if text == "auto" else grammar.number(1, 10_000_000)(text)
+
+
 SETTINGS: tuple[Setting, ...] = (
     Setting("CONSUL_ADDRESS", _addresses, "127.0.0.1:8500",
             "Consul's HTTP API: host:port or a URL, several separated by commas and tried in turn."),
@@ -136,6 +141,9 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("CONNECTION_MODE", grammar.one_of(*CONNECTION_MODES), "http-keep-alive", "HAProxy's connection mode."),
     *(Setting(name, grammar.number(1, 86400), str(default), f"HAProxy's `timeout {label}`, in seconds.")
       for name, label, default in TIMEOUTS),
+    Setting("MAXCONN", _maxconn, "auto",
+            "Connections that HAProxy takes at once; auto: four tenths of the limit of open files (`ulimit -n`), "
+            "at most 50,000."),
     Setting("HARD_STOP_AFTER", grammar.number(1, 86400), "600",
             "Seconds after which what a reload replaced is ended, its last connections with it."),
     Setting("DRAIN_TIMEOUT", grammar.number(0, 86400), "30",

@@ -4,6 +4,7 @@ import ctypes
 import hashlib
 import os
 import pwd
+import resource
 from dataclasses import replace
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -13,6 +14,8 @@ from proxy_api.certificates import Certificates
 from proxy_api.errors import Fault, InvalidSettings
 from proxy_api.render import Bind, Surroundings
 from proxy_api.settings import Settings
+
+MAX_AUTO_MAXCONN = 50_000
 
 
 def text_environment() -> Environment:
@@ -35,12 +38,23 @@ def bootstrap(settings: Settings, socket: str) -> Surroundings:
         timeouts=settings.timeouts,
         connection_mode=settings.connection_mode,
         hard_stop_after_s=settings.hard_stop_after,
+        maxconn=settings.maxconn or auto_maxconn(resource.getrlimit(resource.RLIMIT_NOFILE)[1]),
         user=_user(settings.haproxy_user),
         stats_bind=stats_bind,
         stats_user=settings.stats_user,
         stats_pass_hash=_crypt(settings.stats_user, settings.stats_pass) if settings.stats_pass else "",
         stats_uri=settings.stats_uri,
     )
+
+
+def auto_maxconn(open_files: int) -> int:
+    """How many connections to take at once under this limit of open files (-1: none).
+
+    Each has one to a server as well, and health checks want theirs. HAProxy's own figure is what is left after one for
+    each server, which is next to nothing where they are many, and as many as the limit allows where that has no end.
+    """
+    most = MAX_AUTO_MAXCONN
+    return most if open_files < 0 else max(100, min(most, open_files * 4 // 10))
 
 
 class Around:

@@ -109,3 +109,11 @@ def test_many_changes_are_counted_not_listed() -> None:
     after = rendered(*(service(f"s{n}", path=f"/{n}") for n in range(10)))
     reason = plan(BEFORE.config.digest, BEFORE, after).reason
     assert reason == "s0 added, s1 added, s2 added, s3 added, s4 added and 7 more"
+
+
+def test_a_number_of_servers_that_needs_slower_checks_is_a_reload() -> None:
+    many = tuple(Server(f"n_{n}_80", "10.0.0.1", 80) for n in range(5001))
+    before, after = rendered(service("a", *many[:-1])), rendered(service("a", *many))
+    found = plan(before.config.digest, before, after)
+    assert isinstance(found, Reload)
+    assert found.reason.startswith("servers are now checked with 'inter 4s ")

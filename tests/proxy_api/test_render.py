@@ -19,10 +19,10 @@ from proxy_api import render, route, state
 from proxy_api.errors import InvalidRequest
 from proxy_api.haproxy import Haproxy
 from proxy_api.release import Release, admit
-from proxy_api.render import Bind, Rendered, Surroundings
+from proxy_api.render import Bind, Rendered, Surroundings, check_options
 from proxy_api.route import RouteSpec
 from proxy_api.state import ProxyState
-from proxy_api.surroundings import text_environment
+from proxy_api.surroundings import auto_maxconn, text_environment
 
 AROUND = Surroundings((Bind("127.0.0.1:8000"), Bind("127.0.0.1:8001", "accept-proxy")), "/tmp/pb.sock",
                       (("connect", "5s"), ("client", "20s"), ("server", "20s")), "http-keep-alive", 5)
@@ -92,8 +92,8 @@ def release_of(spec: RouteSpec, found: list[Instance]) -> Release:
 
 
 ALLOWED = {
-    "global": r"default-path|stats|mworker-max-reloads|hard-stop-after|tune\.ssl\.default-dh-param"
-              r"|ssl-default-bind-options",
+    "global": r"default-path|stats|mworker-max-reloads|maxconn|no strict-limits|hard-stop-after"
+              r"|tune\.ssl\.default-dh-param|ssl-default-bind-options",
     "defaults": r"mode|balance|option|retries|timeout|default-server",
     "resolvers": r"parse-resolv-conf|hold|resolve_retries|timeout",
     "frontend": r"bind|option forwardfor$|http-request (set-header X-Forwarded-Proto|set-var\(txn\.|unset-var\(txn\.)"
@@ -277,3 +277,15 @@ def test_a_tls_address_is_bound_once_there_is_a_certificate() -> None:
     assert with_one.text("certificates.crt-list") == "# d1\n/certs/a.pem\n"
     renewed = render.render(ProxyState(), replace(around, certificates=(("/certs/a.pem", "d2"),)), ENVIRONMENT).config
     assert renewed.digest != with_one.digest, "renewed in place"
+
+
+@pytest.mark.parametrize(("servers", "seconds"), [(0, 2), (5000, 2), (5001, 4), (10_000, 4), (30_000, 16)])
+def test_the_more_servers_the_slower_they_are_checked(servers: int, seconds: int) -> None:
+    assert f" inter {seconds}s fastinter 500ms " in f" {check_options(servers)}"
+    assert servers / seconds <= 2500
+
+
+@pytest.mark.parametrize(("open_files", "connections"), [
+    (-1, 50_000), (1_048_576, 50_000), (20_000, 8000), (1024, 409), (64, 100)])
+def test_the_limit_of_open_files_leaves_some_for_the_checks(open_files: int, connections: int) -> None:
+    assert auto_maxconn(open_files) == connections

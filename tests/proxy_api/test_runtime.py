@@ -21,7 +21,7 @@ from proxy_api.plan import Nothing, Reload, Runtime, plan
 from proxy_api.render import Bind, Rendered, Renderer, Surroundings
 from proxy_api.route import RouteSpec
 from proxy_api.state import ProxyState, Server, Service
-from proxy_api.surroundings import text_environment
+from proxy_api.surroundings import auto_maxconn, text_environment
 
 ADD = "New server registered."
 CHECK = " check inter 2s fastinter 500ms downinter 2s fall 3 rise 2"
@@ -206,3 +206,20 @@ def test_what_somebody_changes_over_the_socket_is_put_right(consul: ConsulServer
         assert proxy.get("/x").status == 503
         wait_until(lambda: proxy.get("/x").status == 200, 20, "it is put right")
         assert "event=drift" in proxy.log.read_text()
+
+
+def test_more_servers_than_open_files_are_served_all_the_same() -> None:
+    directory = Path(tempfile.mkdtemp(prefix="pb-rt-", dir="/tmp"))
+    try:
+        haproxy = Haproxy(str(directory))
+        around = Surroundings((Bind(f"{loopback_address()}:18080"),), haproxy.socket,
+                              (("connect", "1s"), ("client", "5s"), ("server", "5s")), "http-keep-alive", 5,
+                              maxconn=auto_maxconn(300))
+        config = rendered(service("a", *range(1000, 1400)), around=around).config
+        haproxy.write(config)
+        haproxy.swap(config)
+        with run(["prlimit", "--nofile=300:300", *haproxy.command()], name="haproxy"):
+            wait_until(lambda: haproxy.serving() == config.digest, 10, "HAProxy serves")
+            assert "Maxconn: 120\n" in haproxy.runtime("show info")
+    finally:
+        shutil.rmtree(directory)
