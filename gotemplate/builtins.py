@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from typing import TypeAlias
+from urllib.parse import quote_plus
 
 from gotemplate.faults import Unfit
-from gotemplate.values import GoMap, Value, assemble, is_true, show_fmt, type_name
+from gotemplate.values import GoMap, Value, assemble, clean, is_true, show_fmt, type_name
 
 # Logic.
 
@@ -94,6 +95,26 @@ def _index_once(value: Value, key: Value) -> Value:
     return sequence[key]
 
 
+def slice_of(value: Value, *bounds: Value) -> Value:
+    """x[i:j]. Of text these are bytes; what is left of a character that is cut in two is U+FFFD, as in JSON."""
+    sequence = clean(value).encode(errors="surrogatepass") if isinstance(value, str) else value
+    if not isinstance(sequence, tuple | bytes):
+        raise Unfit(f"{type_name(value)} cannot be sliced")
+    if len(bounds) > 2:
+        raise Unfit("a third index is not supported")
+    limits = [0, len(sequence)]
+    for place, bound in enumerate(bounds):
+        if isinstance(bound, bool) or not isinstance(bound, int):
+            raise Unfit(f"a {type_name(value)} is sliced by int, not by {type_name(bound)}")
+        if not 0 <= bound <= len(sequence):
+            raise Unfit(f"index out of range: {bound}")
+        limits[place] = bound
+    if limits[0] > limits[1]:
+        raise Unfit(f"the first index, {limits[0]}, is beyond the second, {limits[1]}")
+    part = sequence[limits[0] : limits[1]]
+    return part.decode(errors="replace") if isinstance(part, bytes) else part
+
+
 # Text.
 
 
@@ -111,3 +132,31 @@ def _print_pieces(values: tuple[Value, ...]) -> Iterator[str]:
 
 def sprintln(*values: Value) -> str:
     return assemble(map(show_fmt, values), " ") + "\n"
+
+
+def _printed(values: tuple[Value, ...]) -> str:
+    """As an action prints it, not as `print` does."""
+    return sprint(*("<no value>" if value is None else value for value in values))
+
+
+_HTML = str.maketrans({'"': "&#34;", "'": "&#39;", "&": "&amp;", "<": "&lt;", ">": "&gt;", "\0": "\ufffd"})
+_JS = {"\\": "\\\\", "'": "\\'", '"': '\\"'}
+
+
+def html(*values: Value) -> str:
+    return _printed(values).translate(_HTML)
+
+
+def js(*values: Value) -> str:
+    return assemble(map(_escape_for_js, _printed(values)))
+
+
+def _escape_for_js(character: str) -> str:
+    if character in _JS:
+        return _JS[character]
+    plain = character.isprintable() and character not in "<>&="
+    return character if plain else f"\\u{ord(character):04X}"
+
+
+def urlquery(*values: Value) -> str:
+    return quote_plus(_printed(values))

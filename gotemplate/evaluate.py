@@ -19,22 +19,27 @@ _TEXT_PER_STEP = 20  # so many characters or elements handled count as one furth
 
 def evaluate(template: tree.Block, functions: Mapping[str, Function], root: Value) -> str:
     """The template's output; `root` is what the dot and `$` are at its beginning."""
-    evaluation = _Evaluation(functions, root)
-    evaluation.walk(template, root)
-    return "".join(evaluation.output)
+    return Evaluation(functions, root).render(template)
 
 
-class _Evaluation:
+class Evaluation:
     """What one render has written, remembered and spent so far."""
 
     def __init__(self, functions: Mapping[str, Function], root: Value) -> None:
-        self.output: list[str] = []
+        self._output: list[str] = []
+        self._root = root
         self._functions = functions
         self._variables: list[tuple[str, Value]] = [("$", root)]
         self._size = 0
         self._steps = 0
 
-    def walk(self, block: tree.Block, dot: Value) -> None:
+    def render(self, block: tree.Block) -> str:
+        """The output of one part of a template; the next part sees the variables of this one, and shares its bounds."""
+        self._output = []
+        self._walk(block, self._root)
+        return "".join(self._output)
+
+    def _walk(self, block: tree.Block, dot: Value) -> None:
         for node in block:
             self._spend(node.line)
             match node:
@@ -44,22 +49,24 @@ class _Evaluation:
                     self._act(pipeline, dot)
                 case tree.If() | tree.With() | tree.Range():
                     mark = len(self._variables)
-                    self._walk_control(node, dot)
-                    del self._variables[mark:]
+                    try:
+                        self._walk_control(node, dot)
+                    finally:
+                        del self._variables[mark:]
 
     def _walk_control(self, node: tree.If | tree.With | tree.Range, dot: Value) -> None:
         match node:
             case tree.If():
                 for pipeline, body in node.arms:
                     if is_true(self._pipeline(pipeline, dot)):
-                        return self.walk(body, dot)
-                self.walk(node.otherwise, dot)
+                        return self._walk(body, dot)
+                self._walk(node.otherwise, dot)
             case tree.With():
                 value = self._pipeline(node.pipeline, dot)
                 if is_true(value):
-                    self.walk(node.body, value)
+                    self._walk(node.body, value)
                 else:
-                    self.walk(node.otherwise, dot)
+                    self._walk(node.otherwise, dot)
             case tree.Range():
                 self._range(node, dot)
 
@@ -78,10 +85,10 @@ class _Evaluation:
             turned = True
             self._spend(node.line)
             self._set_turn(node.pipeline, key, item, mark)
-            self.walk(node.body, item)
+            self._walk(node.body, item)
             del self._variables[mark:]
         if not turned:
-            self.walk(node.otherwise, dot)
+            self._walk(node.otherwise, dot)
 
     def _set_turn(self, pipeline: tree.Pipeline, key: Value, item: Value, mark: int) -> None:
         """One variable takes the element; of two, the first takes the index or key."""
@@ -91,7 +98,7 @@ class _Evaluation:
             if pipeline.declares:
                 self._variables[first + offset] = (name, value)
             else:
-                self._assign(name, value)
+                self._assign(name, value, pipeline.line)
 
     def _act(self, pipeline: tree.Pipeline, dot: Value) -> None:
         value = self._pipeline(pipeline, dot)
@@ -115,7 +122,7 @@ class _Evaluation:
             if pipeline.declares:
                 self._variables.append((name, value))
             else:
-                self._assign(name, value)
+                self._assign(name, value, pipeline.line)
         return value
 
     def _term(self, term: tree.Term, dot: Value) -> Value:
@@ -126,7 +133,7 @@ class _Evaluation:
             case tree.Dot():
                 return dot
             case tree.Variable(name=name):
-                return self._variables[self._find(name)][1]
+                return self._variables[self._find(name, term.line)][1]
             case tree.Call():
                 return self._call(term, dot, ())
             case tree.Fields(base=base, names=names):
@@ -158,17 +165,20 @@ class _Evaluation:
                 return value
         return piped[0] if piped else value
 
-    def _find(self, name: str) -> int:
-        return next(at for at in range(len(self._variables) - 1, -1, -1) if self._variables[at][0] == name)
+    def _find(self, name: str, line: int) -> int:
+        for at in range(len(self._variables) - 1, -1, -1):
+            if self._variables[at][0] == name:
+                return at
+        raise TemplateFault(line, f"the variable {name} has no value, because what was to set it failed")
 
-    def _assign(self, name: str, value: Value) -> None:
-        self._variables[self._find(name)] = (name, value)
+    def _assign(self, name: str, value: Value, line: int) -> None:
+        self._variables[self._find(name, line)] = (name, value)
 
     def _write(self, line: int, text: str) -> None:
         self._size += len(text)
         if self._size > MAX_OUTPUT:
             raise TemplateFault(line, f"the output is longer than {MAX_OUTPUT} characters")
-        self.output.append(text)
+        self._output.append(text)
 
     def _spend(self, line: int, handled: int = 0) -> None:
         self._steps += 1 + handled // _TEXT_PER_STEP

@@ -7,9 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
-from gotemplate import builtins
+from gotemplate import builtins, printf
 from gotemplate.faults import Unfit
-from gotemplate.printf import sprintf
 from gotemplate.values import Value, clean, shorten, type_name
 
 
@@ -26,19 +25,35 @@ class Function:
     run: Callable[..., Value]
     takes: tuple[Want, ...]
     rest: Want | None = None  # what further arguments must be, where any number may follow
+    check: Callable[[str], None] | None = None  # raises Unfit for text that can never be its first argument
 
 
 def call(name: str, function: Function, arguments: tuple[Value, ...]) -> Value:
     """Check the arguments as Go would, then run the function."""
+    check_count(name, function, len(arguments))
     fixed = len(function.takes)
-    if len(arguments) < fixed or (len(arguments) > fixed and function.rest is None):
-        wanted = f"at least {fixed}" if function.rest else str(fixed)
-        raise Unfit(f"{name} wants {wanted} argument{'' if wanted == '1' else 's'}, got {len(arguments)}")
     try:
         for position, argument in enumerate(arguments):
             want = function.takes[position] if position < fixed else function.rest
             _check(want, argument)
         return function.run(*arguments)
+    except Unfit as unfit:
+        raise Unfit(f"{name}: {unfit.reason}") from None
+
+
+def check_count(name: str, function: Function, count: int) -> None:
+    """Raise Unfit if it does not take so many arguments."""
+    fixed = len(function.takes)
+    if count < fixed or (count > fixed and function.rest is None):
+        wanted = f"at least {fixed}" if function.rest else str(fixed)
+        raise Unfit(f"{name} wants {wanted} argument{'' if fixed == 1 else 's'}, got {count}")
+
+
+def check_first(name: str, function: Function, text: str) -> None:
+    """Raise Unfit if this can never be its first argument."""
+    try:
+        if function.check:
+            function.check(text)
     except Unfit as unfit:
         raise Unfit(f"{name}: {unfit.reason}") from None
 
@@ -70,7 +85,11 @@ BUILTINS: Mapping[str, Function] = {
     "index": Function(builtins.index, (Want.ANY,), Want.ANY),
     "print": Function(builtins.sprint, (), Want.ANY),
     "println": Function(builtins.sprintln, (), Want.ANY),
-    "printf": Function(sprintf, (Want.TEXT,), Want.ANY),
+    "printf": Function(printf.sprintf, (Want.TEXT,), Want.ANY, printf.check),
+    "slice": Function(builtins.slice_of, (Want.ANY,), Want.ANY),
+    "html": Function(builtins.html, (), Want.ANY),
+    "js": Function(builtins.js, (), Want.ANY),
+    "urlquery": Function(builtins.urlquery, (), Want.ANY),
 }
 SHORT_CIRCUITS = ("and", "or")
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import NoReturn
 
 from gotemplate import tree
-from gotemplate.faults import TemplateFault
-from gotemplate.functions import Vocabulary
+from gotemplate.faults import TemplateFault, Unfit
+from gotemplate.functions import Vocabulary, check_count, check_first
 from gotemplate.lexer import Kind, Token, Tokens, cut
 from gotemplate.values import shorten
 
@@ -82,7 +82,7 @@ class _Cursor:
 
 class _Parser:
     def __init__(self, vocabulary: Vocabulary) -> None:
-        self._names, self._why_refused = vocabulary.names, vocabulary.why_refused
+        self._names, self._vocabulary = vocabulary.names, vocabulary
         self._open: list[_Open] = []
         self._top: list[tree.Node] = []
         self._visible: list[str] = ["$"]
@@ -105,7 +105,7 @@ class _Parser:
         first = cursor.peek()
         keyword = first.text if first.kind is Kind.WORD else ""
         if keyword in _LACKING:
-            raise TemplateFault(first.line, f"{keyword} is not supported")
+            raise TemplateFault(first.line, f"{keyword} is not supported, only if, else, end, range, with")
         if keyword not in _KEYWORDS:
             self._nodes().append(tree.Action(first.line, self._pipeline(cursor, Kind.CLOSE)))
             return
@@ -207,13 +207,33 @@ class _Parser:
                 raise TemplateFault(token.line, "a value is missing in the action")
             _refuse(token, "in a command")
         head, *arguments = operands
+        for argument in arguments:
+            base = argument.base if isinstance(argument, tree.Fields) else argument
+            if isinstance(base, tree.Call):
+                self._check_call(base, len(base.arguments))
         if isinstance(head, tree.Call):
-            return tree.Call(head.line, head.name, tuple(arguments))
+            call = tree.Call(head.line, head.name, tuple(arguments))
+            self._check_call(call, len(arguments) + (not is_first))
+            return call
         if arguments or not is_first:
-            raise TemplateFault(token.line, f"{shorten(token.text)} is no function and takes no arguments")
+            named = head.names[-1] if isinstance(head, tree.Fields) else token.text
+            raise TemplateFault(token.line, f"{shorten(named)} is no function and takes no arguments")
         if isinstance(head, tree.Literal) and head.value is None:
             raise TemplateFault(token.line, "nil is not a command")
         return head
+
+    def _check_call(self, call: tree.Call, count: int) -> None:
+        """What is wrong with it whatever the data. Functions that are only given later are checked then."""
+        function = self._vocabulary.functions.get(call.name)
+        if function is None:
+            return
+        try:
+            check_count(call.name, function, count)
+            first = call.arguments[0] if call.arguments else None
+            if isinstance(first, tree.Literal) and isinstance(first.value, str):
+                check_first(call.name, function, first.value)
+        except Unfit as unfit:
+            raise TemplateFault(call.line, unfit.reason) from None
 
     def _operands(self, cursor: _Cursor, depth: int) -> Iterator[tree.Term]:
         while True:
@@ -263,7 +283,7 @@ class _Parser:
         if token.text == "nil":
             return tree.Literal(token.line, None)
         if token.text not in self._names:
-            raise TemplateFault(token.line, self._why_refused(token.text))
+            raise TemplateFault(token.line, self._vocabulary.why_refused(token.text))
         return tree.Call(token.line, token.text)
 
 

@@ -1,13 +1,14 @@
-"""Go's fmt.Sprintf, for the verbs %s %d %v %q %% with a width. Pure.
+"""Go's fmt.Sprintf, for the verbs %s %d %v %q %t %% with a width, and a precision for text. Pure.
 
 Where Go writes a mistake into its output (`%!d(string=hi)`), this refuses: such text in a configuration is never
-what was meant. Everything else of fmt (precision, other flags and verbs) is refused by name.
+what was meant. Everything else of fmt (other flags and verbs, a precision for numbers) is refused by name.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from gotemplate.faults import Unfit
 from gotemplate.values import GoMap, Value, assemble, clean, shorten, show_fmt, type_name
@@ -25,44 +26,73 @@ def sprintf(template: str, *arguments: Value) -> str:
     return assemble(_pieces(template, arguments))
 
 
+def check(template: str) -> None:
+    """Raise Unfit if it holds a verb that is not supported, whatever its argument will be."""
+    for found in _DIRECTIVE.finditer(template):
+        _read(found)
+
+
+@dataclass(frozen=True)
+class _Verb:
+    """One verb as it was written."""
+
+    text: str
+    flags: str
+    width: int
+    precision: int | None
+    letter: str
+
+
+def _read(found: re.Match[str]) -> _Verb:
+    flags, digits, precision, index, letter = found.groups()
+    text = shorten(found.group())
+    if not letter:
+        raise Unfit(f"the verb {text} is not finished")
+    if found.group() == "%%":
+        return _Verb(text, "", 0, None, "%")
+    if letter not in "sdvqt" or index or flags.strip("-0") or (precision and letter in "dt"):
+        raise Unfit(f"the verb {text} is not supported, only %s %d %v %q %t %% with a width, %s %v %q with a precision")
+    if any(len(number) > 4 or int(number or 0) > MAX_WIDTH for number in (digits, precision[1:])):
+        raise Unfit(f"the verb {text} is wider than {MAX_WIDTH}")
+    return _Verb(text, flags, int(digits or 0), int(precision[1:] or 0) if precision else None, letter)
+
+
 def _pieces(template: str, arguments: Sequence[Value]) -> Iterator[str]:
     used = 0
     position = 0
     for found in _DIRECTIVE.finditer(template):
         yield template[position : found.start()]
         position = found.end()
-        flags, digits, precision, index, verb = found.groups()
-        if not verb:
-            raise Unfit(f"the verb {shorten(found.group())} is not finished")
-        if found.group() == "%%":
+        verb = _read(found)
+        if verb.letter == "%":
             yield "%"
             continue
-        if verb not in "sdvq" or precision or index or flags.strip("-0"):
-            raise Unfit(f"the verb {shorten(found.group())} is not supported, only %s %d %v %q %% with a width")
-        if len(digits) > 4 or int(digits or 0) > MAX_WIDTH:
-            raise Unfit(f"the verb {shorten(found.group())} is wider than {MAX_WIDTH}")
         if used == len(arguments):
-            raise Unfit(f"the verb {shorten(found.group())} has no argument")
-        yield _format(verb, flags, int(digits or 0), arguments[used])
+            raise Unfit(f"the verb {verb.text} has no argument")
+        yield _format(verb, arguments[used])
         used += 1
     if used < len(arguments):
         raise Unfit(f"{len(arguments) - used} of the arguments have no verb")
     yield template[position:]
 
 
-def _format(verb: str, flags: str, width: int, value: Value) -> str:
+def _format(verb: _Verb, value: Value) -> str:
     # fmt applies a verb, and its width, to each element of a list rather than to the list.
     if isinstance(value, tuple):
-        return "[" + assemble((_format(verb, flags, width, item) for item in value), " ") + "]"
-    text = _convert(verb, value)
-    if "-" in flags:
-        return text.ljust(width)
-    if "0" not in flags:
-        return text.rjust(width)
+        return "[" + assemble((_format(verb, item) for item in value), " ") + "]"
+    if verb.precision is not None:
+        if not isinstance(value, str):
+            raise Unfit(f"the precision of {verb.text} is only supported for strings, not for {type_name(value)}")
+        value = clean(value)[: verb.precision]
+    text = _convert(verb.letter, value)
+    if "-" in verb.flags:
+        return text.ljust(verb.width)
+    if "0" not in verb.flags:
+        return text.rjust(verb.width)
     if isinstance(value, bool) or not isinstance(value, int | float):
         # Go's answer to this has changed from release to release.
-        raise Unfit(f"the flag 0 of %{verb} is only supported for numbers, not for {type_name(value)}")
-    return text.zfill(width)
+        raise Unfit(f"the flag 0 of %{verb.letter} is only supported for numbers, not for {type_name(value)}")
+    return text.zfill(verb.width)
 
 
 def _convert(verb: str, value: Value) -> str:
@@ -72,6 +102,8 @@ def _convert(verb: str, value: Value) -> str:
         return clean(value) if verb == "s" else quote(clean(value))
     if verb == "d" and isinstance(value, int) and not isinstance(value, bool):
         return str(value)
+    if verb == "t" and isinstance(value, bool):
+        return show_fmt(value)
     raise Unfit(f"%{verb} cannot print {type_name(value)}")
 
 

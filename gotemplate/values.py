@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
-from typing import ClassVar, TypeAlias
+from typing import TypeAlias
 
 from gotemplate.faults import Unfit
 
@@ -28,7 +28,7 @@ class Unprintable(str):
 class Record:
     """A Go struct. What templates may name of it are the fields of the dataclass that it is."""
 
-    KIND: ClassVar[str] = "struct"  # what a fault calls it
+    KIND = "struct"  # what a fault calls it
 
     def member(self, name: str) -> Value:
         """The field of that name. Raises Unfit where there is none."""
@@ -36,6 +36,21 @@ class Record:
             raise Unfit(f"{self.KIND} has no field {name}")
         value: Value = getattr(self, name)
         return value
+
+
+class NilPointer(Record):
+    """A pointer to a struct that is not there: false, and nothing can be asked of it."""
+
+    KIND = "nil"
+
+    def __init__(self, struct: str) -> None:
+        self._struct = struct
+
+    def __bool__(self) -> bool:
+        return False
+
+    def member(self, name: str) -> Value:
+        raise Unfit(f"there is no {self._struct} here, so no {name} of it")
 
 
 class GoMap(dict[str, "Value"]):
@@ -119,7 +134,7 @@ def show_fmt(value: Value) -> str:
     """The value as fmt's %v prints it."""
     if isinstance(value, str):
         return clean(value)
-    if value is None:
+    if value is None or isinstance(value, NilPointer):
         return "<nil>"
     if isinstance(value, bool):
         return "true" if value else "false"

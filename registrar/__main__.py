@@ -25,6 +25,7 @@ from registrar.metrics import Metrics
 from registrar.naming import node_id_from
 from registrar.options import UsageError, unknown_variables, usage
 from registrar.outside import Agent, EngineUnavailable
+from registrar.pages import Pages
 from registrar.pool import Pool
 from registrar.reconcile import Reconciler
 from registrar.report import as_json, render, table
@@ -64,10 +65,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _greet(settings, journal)
     if settings.command == "watch-nodes":
         return _watch_nodes(settings, journal, stop)
-    reconciler = _reconciler(settings, stop)
-    if settings.dry_run or settings.once or settings.command == "plan":
+    only_once = settings.dry_run or settings.once or settings.command == "plan"
+    pages = Pages(patient=only_once)
+    reconciler = _reconciler(settings, stop, pages)
+    if only_once:
         return _run_once(settings, reconciler, journal, stop)
-    return _run(settings, reconciler, journal, stop)
+    return _run(settings, reconciler, pages, journal, stop)
 
 
 def _addressed(settings: Settings) -> Settings:
@@ -116,13 +119,15 @@ def _registry(settings: Settings, consul: ConsulClient, owner: Callable[[], str]
     return node, node.together
 
 
-def _reconciler(settings: Settings, stop: threading.Event) -> Reconciler:
+def _reconciler(settings: Settings, stop: threading.Event, pages: Pages) -> Reconciler:
     # The loop repeats whole passes, so a single request is sent once.
     consul = ConsulClient.from_environ(settings.consul, os.environ, patience_s=0)
     agent, together = _registry(settings, consul, lambda: reconciler.owner)
-    reconciler = Reconciler(settings, DockerSource(os.environ), agent,
+    engine = DockerSource(os.environ, keep_documents=bool(settings.tags.parts))
+    reconciler = Reconciler(settings, engine, agent,
                             addresses=lambda: node_addresses(settings.ip, settings.ip6), clock=time.monotonic,
-                            sleep=stop.wait, stopping=stop.is_set, together=together)
+                            sleep=stop.wait, stopping=stop.is_set, together=together,
+                            pages=pages)
     return reconciler
 
 
@@ -178,8 +183,9 @@ def _once(settings: Settings, reconciler: Reconciler, journal: Journal) -> int:
     return 1 if outcome.failed else 0
 
 
-def _run(settings: Settings, reconciler: Reconciler, journal: Journal, stop: threading.Event) -> int:
+def _run(settings: Settings, reconciler: Reconciler, pages: Pages, journal: Journal, stop: threading.Event) -> int:
     metrics, hints = Metrics(), Hints()
+    pages.changed = hints.touch_everything
     reader = Reader(DockerSource(os.environ), hints, journal, metrics)
     loop = Loop(reconciler, hints, reader, settings.interval, journal, metrics, stop)
     if not _serve(settings, journal, lambda: loop.status.alive and loop.is_alive(), lambda: _unready(loop, journal),

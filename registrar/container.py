@@ -4,7 +4,7 @@ Ports and addresses come from `NetworkSettings`, which says what is; `HostConfig
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -84,6 +84,8 @@ class Container:
     stop_timeout: float = STOP_TIMEOUT_S
     health: Health | None = None
     service_known: bool = False  # of a swarm's task: whether what its service says is among labels and ports
+    # All that the engine said, where a template needs it.
+    document: Mapping[str, Any] | None = field(default=None, compare=False, repr=False)
 
     @property
     def serving(self) -> bool:
@@ -113,13 +115,14 @@ def is_image_id(image: str, image_id: str) -> bool:
     return image.startswith("sha256:") or (len(image) >= 4 and image_id.removeprefix("sha256:").startswith(image))
 
 
-def from_inspect(document: Mapping[str, Any], image_tags: Sequence[str] = ()) -> Container:
+def from_inspect(document: Mapping[str, Any], image_tags: Sequence[str] = (), keep: bool = False) -> Container:
     """Read the answer of `GET /containers/ID/json`. Raises ValueError on what is no such document.
 
-    `image_tags` are the names of its image, for a container that was started by an image id.
+    `image_tags` are the names of its image, for a container that was started by an image id. `keep` the document in it.
     """
     try:
-        return _read(document, image_tags)
+        container = _read(document, image_tags)
+        return replace(container, document=document) if keep else container
     except (KeyError, TypeError, AttributeError) as fault:
         raise ValueError(f"not an inspect document: {type(fault).__name__} {fault}") from None
 

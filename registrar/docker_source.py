@@ -57,8 +57,8 @@ class _Silent(EngineUnavailable):
 class DockerSource:
     """A connection to the engine, made when it is first needed and again after each failure."""
 
-    def __init__(self, environ: Mapping[str, str]) -> None:
-        self._environ = environ
+    def __init__(self, environ: Mapping[str, str], keep_documents: bool = False) -> None:
+        self._environ, self._keep_documents = environ, keep_documents
         self._client: docker.APIClient | None = None
         self._stream: Any = None
 
@@ -92,7 +92,7 @@ class DockerSource:
         """What the engine says of one container now; None where it is gone. Raises Unreadable for this one alone."""
         try:
             document = self._call(lambda client: client.inspect_container(container_id))
-            return from_inspect(document, self._image_tags(document))
+            return from_inspect(document, self._image_tags(document), self._keep_documents)
         except NotFound:
             return None
         except APIError as fault:

@@ -11,6 +11,8 @@ _TRUE = frozenset({"true", "1", "yes", "on", "t", "y"})
 _FALSE = frozenset({"false", "0", "no", "off", "f", "n"})
 _DURATION = re.compile(r"(?:\d+(?:\.\d*)?|\.\d+)(?:ns|us|µs|ms|s|m|h)")
 _UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+SEPARATOR = re.compile(r"(?<!\\),")  # between the items of a list
+_USER = re.compile(r"://[^\s/\"`@]*@")
 _HOST_LABEL = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
 
 
@@ -92,8 +94,17 @@ def split_list(text: str) -> tuple[str, ...]:
     >>> split_list(r"a, b\,c,,a")
     ('a', 'b,c')
     """
-    items = (item.replace("\\,", ",").strip() for item in re.split(r"(?<!\\),", text))
+    items = (item.replace("\\,", ",").strip() for item in SEPARATOR.split(text))
     return unique(item for item in items if item)
+
+
+def hide_passwords(text: str) -> str:
+    """The text without what stands before the @ of a URL.
+
+    >>> hide_passwords("http://me:secret@host/")
+    'http://…@host/'
+    """
+    return _USER.sub("://…@", text)
 
 
 def unique(items: Iterable[str]) -> tuple[str, ...]:

@@ -11,8 +11,9 @@ from difflib import get_close_matches
 from typing import Any, NoReturn
 
 from registrar.filters import read_filter
-from registrar.grammar import is_ipv6, read_bool, read_host, split_list
+from registrar.grammar import hide_passwords, is_ipv6, read_bool, read_host, split_list
 from registrar.naming import read_node_id
+from registrar.tag_templates import TagTemplate, read_tags
 
 ENV_PREFIX = "REGISTRAR_"
 REGISTRY = "registry"
@@ -65,12 +66,6 @@ def _seconds(text: str) -> float:
     if not re.fullmatch(r"\d+(\.\d+)?", text) or not 0.1 <= float(text) <= 86400:
         raise ValueError("give seconds, from 0.1 to 86400")
     return float(text)
-
-
-def _tags(text: str) -> tuple[str, ...]:
-    if "{{" in text:
-        raise ValueError("templates ({{ … }}) are not supported: give plain tags, separated by commas")
-    return split_list(text)
 
 
 def _node_address(text: str) -> str:
@@ -129,7 +124,8 @@ OPTIONS: tuple[Option, ...] = (
     Option("explicit", read_bool, False, "", "register only ports that have a SERVICE_NAME or SERVICE_<port>_NAME",
            switch=True),
     Option("useIpFromLabel", str, "", "LABEL", "take the address from this container label; beats -ip and -internal"),
-    Option("tags", _tags, (), "A,B", "tags for every service, after its own; plain text, no templates"),
+    Option("tags", read_tags, TagTemplate(), "A,B", "tags for every service, after its own: plain text, or a Go "
+           "template over the container's inspect document"),
     Option("only-label", _label, (), "KEY=VALUE", "look only at containers with this label; may be given several times "
            "(all must match)", many=True),
     Option("include", read_filter, (), "KIND=PATTERN", "register only containers that match; KIND is label (KEY or "
@@ -247,7 +243,7 @@ def read_options(arguments: Sequence[str], environ: Mapping[str, str]) -> Given:
             read = tuple(option.read(text) for text in texts)
             values[option.field] = read if option.many else read[-1]
         except ValueError as fault:
-            faults.append(f"{where} {texts[-1]!r}: {fault}")
+            faults.append(f"{where} {hide_passwords(texts[-1])!r}: {fault}")
     if not positional and environ.get(ENV_PREFIX + "REGISTRY"):
         positional = [environ[ENV_PREFIX + "REGISTRY"]]
     if len(positional) != 1:

@@ -1,4 +1,4 @@
-"""What the reconcile loop needs of the outside world, an engine and a Consul agent, and how an engine fails. Pure.
+"""What the reconcile loop needs of the outside world: an engine, a Consul agent, web pages; how an engine fails. Pure.
 
 `docker_source.DockerSource` and `catalog.consul_client.ConsulClient` fit these; so do the fakes of the tests.
 """
@@ -11,6 +11,7 @@ from catalog.model import AgentService
 from registrar.container import Container
 from registrar.drains import End, Signal
 from registrar.swarm import SwarmService
+from registrar.tag_templates import Page
 
 
 class EngineUnavailable(Exception):
@@ -45,6 +46,14 @@ class Engine(Protocol):
     def running(self, labels: Sequence[str]) -> frozenset[str]: ...
     def inspect(self, container_id: str) -> Container | None: ...
     def swarm_services(self) -> Mapping[str, SwarmService] | None: ...
+
+
+class Pages(Protocol):
+    """The web pages that tag templates ask for; `version` counts their changes."""
+
+    @property
+    def version(self) -> int: ...
+    def look_up(self, url: str) -> Page: ...
 
 
 class Agent(Protocol):

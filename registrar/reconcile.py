@@ -19,14 +19,15 @@ from registrar.endpoints import Node
 from registrar.metadata import Fault
 from registrar.naming import node_id_from
 from registrar.outcome import Draft, Outcome
-from registrar.outside import Agent, Engine, EngineUnavailable, Unreadable
+from registrar.outside import Agent, Engine, EngineUnavailable, Pages, Unreadable
 from registrar.plan import owned, plan, settle
-from registrar.registration import Registration, without_check
+from registrar.registration import Registration, settled_with, without_check
 from registrar.retries import Retries
 from registrar.rivals import Rivals
 from registrar.services import Offer, Skip, services_of
 from registrar.settings import Settings
 from registrar.swarm import Services, SwarmUnavailable, once_per_node
+from registrar.tag_templates import nothing_yet
 from registrar.writes import Together, Writes, one_by_one
 
 SECOND_LOOK_AFTER_S = 1.0
@@ -43,16 +44,16 @@ class Reconciler:
     def __init__(self, settings: Settings, engine: Engine, agent: Agent, addresses: Callable[[], tuple[str, str]],
                  clock: Callable[[], float], sleep: Callable[[float], object],
                  stopping: Callable[[], bool] = lambda: False, wall: Callable[[], float] = time.time,
-                 together: Together | None = None) -> None:
+                 together: Together | None = None, pages: Pages | None = None) -> None:
         self._settings = settings
         self._engine, self._agent = engine, agent
-        self._addresses, self._sleep = addresses, sleep
+        self._addresses, self._sleep, self._pages = addresses, sleep, pages
         self._node = Node(settings.node_id)
         self._containers: dict[str, Container] = {}
         self._unreadable: dict[str, str] = {}
         self._swarm = Services(engine.swarm_services)
         self._present: dict[str, AgentService] | None = None
-        self._offers: dict[str, tuple[Container, Container | None, Node, Offer]] = {}
+        self._offers: dict[str, tuple[Container, Container | None, Node, int, Offer]] = {}
         self._doubts: tuple[str, ...] = ()
         self._leaderless: tuple[str, ...] = ()
         self._maintained: dict[str, str] = {}
@@ -255,7 +256,8 @@ class Reconciler:
             present.update(adopted_by_id(present, wanted, self._node.id))
         wanted, doubles = once_per_node(wanted, lambda one: self._is_leaving(one, present))
         settled = settle(wanted, present, self._node.id)
-        registrations, holds, drained = self._without_drained(settled.registrations, present)
+        known = [settled_with(r, present.get(r.id)) for r in settled.registrations]
+        registrations, holds, drained = self._without_drained(known, present)
         return Draft(
             plan=plan(registrations, present, self._node.id, self._kept(), holds, self._maintained,
                       self._rivals.contested),
@@ -287,13 +289,14 @@ class Reconciler:
         return bool(self._drains.reason(self._containers[one.container], known))
 
     def _offer(self, container: Container) -> Offer:
-        """What a container brings; computed again only when it, its target or this node has changed."""
-        target = self._target_of(container)
+        """What a container brings; computed again only when it, its target, this node or a page has changed."""
+        target, pages = self._target_of(container), self._pages.version if self._pages else 0
         last = self._offers.get(container.id)
-        if last and last[0] is container and last[1] is target and last[2] == self._node:
-            return last[3]
-        offer = services_of(container, target, self._node, self._settings)
-        self._offers[container.id] = (container, target, self._node, offer)
+        if last and last[0] is container and last[1] is target and last[2:4] == (self._node, pages):
+            return last[4]
+        look_up = self._pages.look_up if self._pages else nothing_yet
+        offer = services_of(container, target, self._node, self._settings, look_up)
+        self._offers[container.id] = (container, target, self._node, pages, offer)
         return offer
 
     def _kept(self) -> frozenset[str]:

@@ -54,6 +54,7 @@ class Registration:
     weights: Weights | None = None
     tag_override: bool = False
     shared: bool = False  # a port of this node that several containers have in common
+    unsettled: bool = False  # some of its tags cannot be told yet
     tagged: tuple[tuple[str, str, int], ...] = ()  # (lan_ipv4 or lan_ipv6, address, port), where there are both
 
     @property
@@ -108,6 +109,15 @@ def with_default_id(registration: Registration) -> Registration:
 def without_check(registration: Registration) -> Registration:
     """The same without its check."""
     return _fingerprinted(replace(registration, check=()))
+
+
+def settled_with(registration: Registration, present: AgentService | None) -> Registration:
+    """What to write while some of its tags cannot be told: with those that this container's entry has now, if any."""
+    standing = present is not None and present.meta_value(META_CONTAINER) == registration.container
+    if not (registration.unsettled and standing):
+        return registration
+    assert present is not None
+    return _fingerprinted(replace(registration, tags=present.tags))
 
 
 def with_tags(registration: Registration, tags: tuple[str, ...]) -> Registration:

@@ -14,6 +14,7 @@ from registrar.grammar import duration_seconds, is_loopback, read_bool, read_hos
 from registrar.health import CONSUL_STATUS, HEALTHY, STARTING
 from registrar.metadata import Entry, Fault, Keys, read_metadata
 from registrar.registration import MIRROR_TTL_S, Beat, Check, Registration, Weights, marked
+from registrar.tag_templates import LookUp, Tags, TagTemplate, nothing_yet, tags_of
 
 PROTOCOLS = ("tcp", "udp", "sctp")
 
@@ -28,7 +29,7 @@ class Wishes(Protocol):
     @property
     def use_ip_from_label(self) -> str: ...
     @property
-    def tags(self) -> tuple[str, ...]: ...
+    def tags(self) -> TagTemplate: ...
     @property
     def host_ports(self) -> str: ...
     @property
@@ -70,8 +71,12 @@ class Offer:
     faults: tuple[Fault, ...] = ()
 
 
-def services_of(container: Container, target: Container | None, node: Node, wishes: Wishes) -> Offer:
-    """The registrations of a container; `target` is the container whose network it shares, if it does."""
+def services_of(container: Container, target: Container | None, node: Node, wishes: Wishes,
+                look_up: LookUp = nothing_yet) -> Offer:
+    """The registrations of a container; `target` is the container whose network it shares, if it does.
+
+    `look_up` knows the pages that a tag template asks for.
+    """
     refused = _ineligible(container, wishes)
     if refused:
         return Offer(skips=(Skip(container.name, "", refused.code, refused.reason),))
@@ -100,9 +105,11 @@ def services_of(container: Container, target: Container | None, node: Node, wish
             usable.append((port, keys, _moved(found, address, keys, report)))
     usable, flood = _without_flood(container, usable, wishes)
     grouped = len(usable) > 1  # counted after everything that takes a port out
+    common = tags_of(wishes.tags, container.document or {}, look_up) if usable else Tags()
+    faults += [Fault(container.name, "-tags", wishes.tags.shown, rule) for rule in common.rules]
     registrations = tuple(
         registration for port, keys, endpoint in usable
-        for registration in _registrations(container, port, keys, endpoint, grouped, node, wishes, report)
+        for registration in _registrations(container, port, keys, endpoint, grouped, node, wishes, common, report)
     )
     return Offer(registrations, (*skips, *flood), unique_faults(faults))
 
@@ -231,19 +238,19 @@ def _address(keys: Keys, report: Report) -> str:
 
 
 def _registrations(container: Container, port: Port, keys: Keys, endpoint: Endpoint, grouped: bool, node: Node,
-                   wishes: Wishes, report: Report) -> Iterator[Registration]:
+                   wishes: Wishes, common: Tags, report: Report) -> Iterator[Registration]:
     """One for each name of the port; those after the first have their name at the end of their id."""
     default_id = naming.default_id(node.id, container, port, endpoint.shared)
     custom_id = _id(keys, report) or default_id
     check = check_of(keys, Target(endpoint.address, endpoint.port, container.id, port.number), report)
     for number, name in enumerate(_names(container, port, keys, grouped, wishes, report)):
         suffix = f":{naming.dns_name(name) or number}" if number else ""
-        yield _registration(container, port, keys, endpoint, node, wishes, report, check, name,
+        yield _registration(container, port, keys, endpoint, node, wishes, common, report, check, name,
                             custom_id + suffix, default_id + suffix)
 
 
 def _registration(container: Container, port: Port, keys: Keys, endpoint: Endpoint, node: Node, wishes: Wishes,
-                  report: Report, check: Check, name: str, id: str, default_id: str) -> Registration:
+                  common: Tags, report: Report, check: Check, name: str, id: str, default_id: str) -> Registration:
     draft = Registration(
         id=id,
         default_id=default_id,
@@ -253,7 +260,7 @@ def _registration(container: Container, port: Port, keys: Keys, endpoint: Endpoi
         tagged=endpoint.tagged,
         shared=endpoint.shared,
         protocol=port.protocol,
-        tags=_tags(port, keys, wishes, report),
+        tags=_tags(port, keys, wishes, common, report),
         meta=meta_of(keys, report),
         check=check,
         container_name=container.name,
@@ -262,6 +269,7 @@ def _registration(container: Container, port: Port, keys: Keys, endpoint: Endpoi
         beats=_beats(container, check, wishes),
         weights=_weights(keys, report),
         tag_override=_switch(keys, "enable_tag_override", False, report),
+        unsettled=common.unsettled,
     )
     return marked(draft, node.id, container.id)
 
@@ -315,7 +323,7 @@ def _id(keys: Keys, report: Report) -> str:
         return ""
 
 
-def _tags(port: Port, keys: Keys, wishes: Wishes, report: Report) -> tuple[str, ...]:
+def _tags(port: Port, keys: Keys, wishes: Wishes, common: Tags, report: Report) -> tuple[str, ...]:
     entries = keys.all("tags")
     if not _switch(keys, "merge_tags", wishes.merge_tags, report):
         entries = entries[:1]
@@ -324,7 +332,7 @@ def _tags(port: Port, keys: Keys, wishes: Wishes, report: Report) -> tuple[str, 
         if not all(tag.isprintable() for tag in split_list(entry.value)):
             report(entry, "tags have printable characters only: the others are left out")
     protocol = () if port.protocol == "tcp" else (port.protocol,)
-    return unique((*(tag for tag in own if tag.isprintable()), *wishes.tags, *protocol))
+    return unique((*(tag for tag in own if tag.isprintable()), *common.tags, *protocol))
 
 
 def _switch(keys: Keys, key: str, default: bool, report: Report) -> bool:

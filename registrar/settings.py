@@ -9,6 +9,7 @@ from catalog.address import parse_endpoints, verifies
 from catalog.errors import InvalidAddress
 from registrar.filters import Filter
 from registrar.options import OPTIONS, UsageError, read_options
+from registrar.tag_templates import TagTemplate
 
 SCHEMES = ("consul", "consul-catalog", "consulkv")
 WAYS = ("", "-unix", "-tls")  # plain HTTP (or as the environment says), a socket, HTTPS that is verified
@@ -29,7 +30,7 @@ class Settings:
     network: str
     explicit: bool
     use_ip_from_label: str
-    tags: tuple[str, ...]
+    tags: TagTemplate
     only_label: tuple[str, ...]
     include: tuple[Filter, ...]
     exclude: tuple[Filter, ...]

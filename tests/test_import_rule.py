@@ -15,15 +15,16 @@ PACKAGES = ("catalog", "gotemplate", "proxy_api", "registrar")
 # out so that none leaves unnoticed.
 CORE = {
     "catalog": {"address", "codec", "errors", "model"},
-    "gotemplate": {"builtins", "evaluate", "faults", "functions", "lexer", "parser", "printf", "strings", "tree",
-                   "values"},
+    "gotemplate": {"builtins", "evaluate", "faults", "functions", "lexer", "parser", "printf", "regexp", "strings",
+                   "tree", "values"},
     "proxy_api": {"accept", "admission", "answers", "consul_template", "consul_template.catalog",
                   "consul_template.catalog_text", "consul_template.entries", "consul_template.functions",
                   "consul_template.helpers", "custom", "errors", "follow", "grammar", "keys", "plan", "preview",
                   "release", "render", "route", "routing", "runtime", "sections", "settings", "state"},
     "registrar": {"absences", "adoption", "attributes", "beats", "checks", "container", "drains", "endpoints",
-                  "filters", "grammar", "health", "metadata", "naming", "options", "outside", "plan", "registration",
-                  "report", "retries", "rivals", "services", "settings", "swarm", "writes"},
+                  "filters", "grammar", "health", "inspect_fields", "metadata", "naming", "options", "outside", "plan",
+                  "registration", "report", "retries", "rivals", "services", "settings", "swarm", "tag_functions",
+                  "tag_templates", "writes"},
 }
 # What these modules' docstrings have to say, and nobody else's.
 MARK = {"catalog": "Pure.", "gotemplate": "Pure.", "proxy_api": "Core.", "registrar": "Pure."}

@@ -45,7 +45,7 @@ def document(**changes: Any) -> dict[str, Any]:
 
 
 def container(**changes: Any) -> Container:
-    return from_inspect(document(**changes), changes.get("image_tags", ()))
+    return from_inspect(document(**changes), changes.get("image_tags", ()), keep=True)
 
 
 def settings(*flags: str) -> Settings:

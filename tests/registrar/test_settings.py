@@ -31,7 +31,7 @@ def test_forms_of_a_flag(line):
 def test_registrators_own_line_is_understood():
     found = read(f"-ip 10.0.0.5 -internal -explicit -useIpFromLabel ip -tags a,b -ttl 60 -ttl-refresh 30 -resync 10 "
                  f"-cleanup -deregister on-success -retry-attempts -1 -retry-interval 500 {URI}")
-    assert (found.consul, found.ip, found.tags, found.interval) == ("10.0.0.9:8500", "10.0.0.5", ("a", "b"), 10)
+    assert (found.consul, found.ip, found.tags.plain, found.interval) == ("10.0.0.9:8500", "10.0.0.5", ("a", "b"), 10)
     assert found.retry_attempts == -1 and found.deregister == "on-success" and found.use_ip_from_label == "ip"
     assert any("cleaning is always on" in note for note in found.notes)
 
@@ -85,7 +85,11 @@ REFUSED = {
     f"-retry-interval 0 {URI}": ["-retry-interval", "from 1"],
     f"-ttl 60 {URI}": ["-ttl-refresh", "both or none"],
     f"-ttl 30 -ttl-refresh 30 {URI}": ["-ttl 30", "greater"],
-    f"-tags a,{{{{.Name}}}} {URI}": ["-tags", "templates", "not supported"],
+    f"-tags a,{{{{env}}}} {URI}": ["-tags", "function 'env' is not supported", "there are and, eq,", "urlquery"],
+    f"-tags {{{{toUper}}}} {URI}": ["function 'toUper' is not supported (did you mean toUpper?)"],
+    f"-tags a,{{{{block}}}} {URI}": ["-tags", "block is not supported, only if, else, end, range, with"],
+    f"-tags a,{{{{if {URI}": ["-tags", "the action is not closed with }}"],
+    f"-tags {{{{.Id}}}} {URI}": ["-tags", "Container has no field Id; did you mean ID?"],
     f"-internal=perhaps {URI}": ["-internal", "true or false"],
     f"--network a( {URI}": ["-network", "regular expression"],
     f"--node-id a:b {URI}": ["-node-id", "'a:b'", "letters"],
