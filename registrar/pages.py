@@ -102,9 +102,12 @@ class Pages:
 
 def fetch(url: str) -> tuple[str | None, str]:
     """The text of the page, or None and why there is none, in words that are the same for the same cause."""
-    parts = urlsplit(url)
-    where = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"  # no password, and no query with a token
     began = time.monotonic()
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return None, "it is no address"
+    where = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"  # no password, and no query with a token
     try:
         with requests.get(url, timeout=TIMEOUT_S, stream=True, headers={"User-Agent": "registrar"}) as answer:
             if not answer.ok:

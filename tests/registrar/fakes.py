@@ -5,6 +5,7 @@ from catalog.model import AgentService
 from registrar.drains import End, Signal
 from registrar.outside import EngineUnavailable, Unreadable
 from registrar.reconcile import Reconciler
+from registrar.tag_templates import Page
 from tests.registrar.documents import WILD, container, settings
 
 
@@ -119,6 +120,20 @@ class FakeAgent:
             raise self.refuse[service_id]
 
 
+class FakePages:
+    """Pages as they are known; `turn` makes one known, or fail."""
+
+    def __init__(self):
+        self.known, self.version = {}, 0
+
+    def turn(self, url, text=None, fault=""):
+        self.known[url] = Page(text, fault)
+        self.version += 1
+
+    def look_up(self, url):
+        return self.known.get(url, Page())
+
+
 class World:
     """A reconciler between the two fakes, with a clock that the test moves."""
 
@@ -126,13 +141,14 @@ class World:
         self.engine, self.agent, self.now, self.on_sleep = FakeEngine(), FakeAgent(), 0.0, lambda: None
         self.slept = []
         self.address = ("10.0.0.5", "")
-        self.flags = flags
+        self.flags, self.pages = flags, FakePages()
         self.restart()
 
     def restart(self):
         """The same world, a new registrar that remembers nothing."""
         self.reconciler = Reconciler(settings(*self.flags), self.engine, self.agent, lambda: self.address,
-                                     clock=lambda: self.now, sleep=self._sleep, wall=lambda: self.now)
+                                     clock=lambda: self.now, sleep=self._sleep, wall=lambda: self.now,
+                                     pages=self.pages)
 
     def _sleep(self, seconds):
         self.slept.append(seconds)

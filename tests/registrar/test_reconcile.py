@@ -405,3 +405,64 @@ def test_a_cluster_without_a_leader_is_a_doubt_until_it_has_one():
     assert world.ids == ["n1:web:8080"]
     world.agent.leader = True
     assert world.full().draft.doubts == world.hint("web").draft.doubts == ()
+
+
+PAGE = "http://meta/zone"
+
+
+@pytest.fixture
+def zoned():
+    return World("-tags", "prod,zone-{{httpGet `http://meta/zone`}}")
+
+
+def tags(world, key="n1:a:8080"):
+    return world.agent.services[key].tags
+
+
+def test_a_page_that_is_late_holds_up_no_registration_and_its_tag_follows(zoned):
+    zoned.engine.run("a")
+    zoned.full()
+    assert tags(zoned) == ("prod",)
+    zoned.pages.turn(PAGE, "eu")
+    assert zoned.hint().registered == ("n1:a:8080",) and tags(zoned) == ("prod", "zone-eu")
+    assert zoned.full().registered == ()
+
+
+def test_tags_that_stand_stay_while_their_page_cannot_be_had(zoned):
+    zoned.engine.run("a")
+    zoned.pages.turn(PAGE, "eu")
+    zoned.full()
+    zoned.pages.known.clear()
+    zoned.restart()
+    assert zoned.full().registered == () and tags(zoned) == ("prod", "zone-eu")
+    zoned.pages.turn(PAGE, fault="http://meta/zone answers 500")
+    outcome = zoned.full()
+    assert outcome.registered == () and [f.key for f in outcome.draft.faults] == ["-tags"]
+    zoned.engine.run("a", port=32999)
+    assert zoned.hint("a").registered == ("n1:a:8080",)
+    assert zoned.agent.services["n1:a:8080"].port == 32999 and tags(zoned) == ("prod", "zone-eu")
+    zoned.pages.turn(PAGE, "us")
+    zoned.hint()
+    assert tags(zoned) == ("prod", "zone-us")
+
+
+def test_another_container_of_the_same_name_does_not_inherit_tags_by_that(zoned):
+    zoned.engine.run("a", env={"SERVICE_TAGS": "blue"})
+    zoned.pages.turn(PAGE, "eu")
+    zoned.full()
+    del zoned.engine.containers["a"]
+    zoned.pages.turn(PAGE, fault="http://meta/zone answers 500")
+    zoned.engine.run("a", id="other", env={"SERVICE_TAGS": "green"})
+    zoned.full()
+    assert tags(zoned) == ("green", "prod")
+
+
+def test_a_template_that_fails_for_one_container_is_told_and_costs_no_other_anything():
+    world = World("-tags", "all,{{index .Config.Labels `zone` | split `-` | sIndex 1}},{{index (split `-` .Name) 1}}")
+    world.engine.run("web-1", labels={"zone": "eu-1"})
+    world.engine.run("db")
+    faults = world.full().draft.faults
+    assert tags(world, "n1:web-1:8080") == ("all", "1")
+    assert world.agent.services["n1:db:8080"].tags == ("all",)
+    assert [(f.container, f.key, f.rule) for f in faults] == [
+        ("db", "-tags", "index: index out of range: 1: the tag is left out")]
