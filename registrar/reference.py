@@ -11,6 +11,7 @@ from registrar import attributes, checks
 from registrar.docker_source import EVENTS
 from registrar.metrics import Metrics
 from registrar.options import COMMANDS, OPTIONS, Option
+from registrar.tag_functions import USAGES
 
 # Registrator's own have one dash in its documentation.
 REGISTRATORS = {"ip", "internal", "explicit", "useIpFromLabel", "tags", "ttl", "ttl-refresh", "resync", "cleanup",
@@ -50,6 +51,11 @@ def keys() -> str:
     return _table(("key", "effect"), ((_code(key), text) for key, text in (*attributes.KEYS, *checks.KEYS)))
 
 
+def functions() -> str:
+    """The functions of tag templates that are Registrator's."""
+    return _table(("function", "gives"), ((_code(usage), text) for usage, text in USAGES))
+
+
 def events() -> str:
     """The engine's events."""
     return _table(("event", "what follows"), ((_code(event), text) for event, text in EVENTS))
@@ -63,7 +69,8 @@ def metrics() -> str:
 
 
 PARTS: dict[str, Callable[[], str]] = {
-    "options": options, "commands": commands, "keys": keys, "events": events, "metrics": metrics}
+    "options": options, "commands": commands, "keys": keys, "functions": functions, "events": events,
+    "metrics": metrics}
 
 
 def _meaning(option: Option) -> str:

@@ -111,6 +111,24 @@ OWN: Mapping[str, Function] = {
 }
 
 
+# How they are written, and what they give.
+USAGES: tuple[tuple[str, str], ...] = (
+    ("strSlice TEXT START [END]", "bytes START up to END; all of the text where it is shorter than that"),
+    ("sIndex I LIST", "the element, counted from the end if I is negative; the last or first one where it is beyond"),
+    ("mIndex KEY MAP", "the value of the key, or empty text"),
+    ("toUpper TEXT", "in upper case"),
+    ("toLower TEXT", "in lower case"),
+    ("replace N OLD NEW TEXT", "with the first N of OLD replaced; -1 replaces all"),
+    ("join SEPARATOR LIST", "the elements as one text"),
+    ("split SEPARATOR TEXT", "the parts as a list"),
+    ("splitIndex I SEPARATOR TEXT", "`sIndex` of `split`"),
+    ("matchFirstElement PATTERN LIST", "the first element that the pattern matches somewhere, or empty text"),
+    ("matchAllElements PATTERN LIST", "all such elements"),
+    ("httpGet URL", "what the page holds, as text"),
+    ("jsonParse TEXT PATH", "what stands in the JSON text under a path such as `a::b::[0]`, or empty text"),
+)
+
+
 def why_refused(name: str) -> str:
     """The fault for a name that is no function here: the nearest one that is, and all of them."""
     names = sorted(VOCABULARY.names, key=str.lower)

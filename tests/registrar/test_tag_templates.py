@@ -4,13 +4,16 @@ When the expected tags were written, all but those of httpGet and jsonParse were
 (1.27) makes of the same template with Registrator's own functions, as were some ten thousand random ones.
 """
 
+import re
 from contextlib import suppress
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from deploy.local import ROOT
 from registrar.services import services_of
+from registrar.tag_functions import OWN, USAGES
 from registrar.tag_templates import Page, nothing_yet, read_tags, tags_of
 from tests.registrar.documents import NODE, WILD, container, document, settings
 
@@ -162,6 +165,17 @@ FAULTS = {
 def test_a_fault_costs_its_own_tag_and_no_other(template, tags, rule):
     found = made(template)
     assert found.tags == tags and any(rule in said for said in found.rules)
+
+
+def test_the_templates_of_the_manual_are_understood_and_fit_an_ordinary_container():
+    manual = (ROOT / "docs" / "registrar.md").read_text()
+    found = re.findall(r"^registrar -tags '(.*?)'", manual, re.MULTILINE)
+    assert len(found) == 4
+    assert [made(template, lambda _: Page('{"zone":"eu"}')).rules for template in found] == [()] * 4
+
+
+def test_every_function_is_in_the_manual():
+    assert [usage.split()[0] for usage, _ in USAGES] == list(OWN)
 
 
 def test_tags_that_do_not_print_are_left_out_and_said():
