@@ -25,9 +25,9 @@ def evaluate(template: tree.Block, functions: Mapping[str, Function], root: Valu
 class Evaluation:
     """What one render has written, remembered and spent so far."""
 
-    def __init__(self, functions: Mapping[str, Function], root: Value) -> None:
+    def __init__(self, functions: Mapping[str, Function], root: Value, max_steps: int = MAX_STEPS) -> None:
         self._output: list[str] = []
-        self._root = root
+        self._root, self._max_steps = root, max_steps
         self._functions = functions
         self._variables: list[tuple[str, Value]] = [("$", root)]
         self._size = 0
@@ -182,8 +182,8 @@ class Evaluation:
 
     def _spend(self, line: int, handled: int = 0) -> None:
         self._steps += 1 + handled // _TEXT_PER_STEP
-        if self._steps > MAX_STEPS:
-            raise TemplateFault(line, f"the template takes more than {MAX_STEPS} steps")
+        if self._steps > self._max_steps:
+            raise TemplateFault(line, f"the template takes more than {self._max_steps} steps")
 
 
 def _read_fields(value: Value, names: tuple[str, ...], line: int) -> Value:

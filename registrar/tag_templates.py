@@ -29,6 +29,8 @@ class Page:
     fault: str = ""
 
 
+MAX_STEPS = 100_000  # of evaluation, for one container; a tenth of a second, during which no event is handled
+
 LookUp = Callable[[str], Page]
 
 
@@ -106,7 +108,7 @@ class _Making:
         self._unsettled = False
 
     def make(self, template: TagTemplate) -> Tags:
-        evaluation = Evaluation(self._functions(), inspect_fields.root(self._document))
+        evaluation = Evaluation(self._functions(), inspect_fields.root(self._document), MAX_STEPS)
         made = []
         for part in template.parts:
             try:

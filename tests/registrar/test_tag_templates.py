@@ -151,13 +151,15 @@ FAULTS = {
     "a map of other things": ('{{mIndex "a" .NetworkSettings.Ports}},b', ("b",), "mIndex: wants a map of strings"),
     "within a loop": ("{{range .Config.Env}}{{index $.Args 0}}{{end}},{{.Path}}b", ("b",), "index out of range: 0"),
     "a variable whose tag failed": ("{{$x := index .Args 0}},{{$x}},b", ("b",), "the variable $x has no value"),
+    "a block whose variable hides another": (
+        '{{$x := "a"}}{{if true}}{{$x := "b"}}{{index .Args 0}}{{end}},{{$x}}', ("a",), "index out of range: 0"),
     "a struct as a whole": ("{{.State}},b", ("b",), "a State as a whole cannot be printed; name one of its fields"),
     "no JSON": ('a{{jsonParse "x" "y"}},b', ("a", "b"), "jsonParse: there is no JSON: taken for empty"),
     "no such key": ('a{{jsonParse (httpGet "http://meta/all") "No::Way"}}', ("a",), "jsonParse: there is no No::Way"),
     "a computed pattern": ('{{matchFirstElement (print "(") .Config.Env}},b', ("b",), "has a ( that is not closed"),
     "a computed address": ('{{httpGet (print "ftp://x")}},b', ("b",), "'ftp://x' is not an http:// or https://"),
     "too much work": ("{{range split `` .ID}}{{range split `` $.ID}}{{range split `` $.ID}}{{range split `` $.ID}}"
-                      "{{end}}{{end}}{{end}}{{end}},b", (), "takes more than 1000000 steps"),
+                      "{{end}}{{end}}{{end}}{{end}},b", (), "takes more than 100000 steps"),
 }
 
 
