@@ -31,10 +31,14 @@ OLDEST = "1.24"  # given, so that making a client asks nothing
 
 
 class OwnEngine:
-    """`with OwnEngine() as engine:` has a client of it at `engine.client` and its DOCKER_HOST at `engine.host`."""
+    """`with OwnEngine() as engine:` has a client of it at `engine.client` and its DOCKER_HOST at `engine.host`.
 
-    def __init__(self) -> None:
+    `flags` are more of dockerd's own.
+    """
+
+    def __init__(self, *flags: str) -> None:
         _sweep()
+        self._flags = flags
         self.name = f"{PREFIX}-{os.getpid()}-{secrets.token_hex(3)}"
         self.directory = Path(tempfile.gettempdir()) / self.name
         self.host = f"unix://{self.directory}/docker.sock"
@@ -52,7 +56,8 @@ class OwnEngine:
             # Not `ip netns exec`, which hides the control groups.
             ["nsenter", f"--net=/var/run/netns/{self.name}", "dockerd",
              "--config-file", self.directory / "daemon.json", "--data-root", self.directory / "data",
-             "--exec-root", self.directory / "exec", "--pidfile", self.directory / "pid", "--host", self.host],
+             "--exec-root", self.directory / "exec", "--pidfile", self.directory / "pid", "--host", self.host,
+             *self._flags],
             env={"PATH": os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin"}, log=self.log, name="dockerd")
         self.process.wait_until(self._answers, START_DEADLINE, "the second engine answers")
         self.client = docker.APIClient(base_url=self.host, version="auto", timeout=60)
