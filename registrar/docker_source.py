@@ -4,6 +4,7 @@ Whatever the SDK and its transport raise becomes EngineUnavailable, or Unreadabl
 has a source of its own, because the SDK's client is a `requests` session.
 """
 
+import contextlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
@@ -172,15 +173,18 @@ class DockerSource:
         if not self._environ.get("DOCKER_HOST") and not os.path.exists(DEFAULT_SOCKET) \
                 and os.path.exists(REGISTRATORS_SOCKET):
             wanted["base_url"] = f"unix://{REGISTRATORS_SOCKET}"
-        probe = docker.APIClient(version=OLDEST_API, timeout=TIMEOUT_S, **wanted)
-        try:
+        with contextlib.closing(_client(OLDEST_API, wanted)) as probe:
             spoken = self._environ.get("DOCKER_API_VERSION") or api_version(probe.version(api_version=False))
-        finally:
-            probe.close()
-        client = docker.APIClient(version=spoken, timeout=TIMEOUT_S, **wanted)
-        # No proxy stands before a socket; looking for one takes a quarter of each request.
-        client.trust_env = not client.base_url.startswith("http+docker")
-        return client
+        return _client(spoken, wanted)
+
+
+def _client(version: str, wanted: Mapping[str, Any]) -> docker.APIClient:
+    client = docker.APIClient(version=version, timeout=TIMEOUT_S, **wanted)
+    # Or else REQUESTS_CA_BUNDLE, meant for the rest of the world, would take the place of DOCKER_CERT_PATH's authority.
+    client.trust_env = False
+    if not client.base_url.startswith("http+docker"):  # no proxy stands before a socket
+        client.proxies = requests.utils.get_environ_proxies(client.base_url)
+    return client
 
 
 def api_version(engine: Mapping[str, Any]) -> str:
@@ -222,7 +226,8 @@ def _short(fault: APIError) -> str:
 def _cause(fault: Exception) -> str:
     """A short cause: the SDK wraps a refused connection four exceptions deep."""
     text = repr(fault)
-    for sign, meaning in (("FileNotFound", "no such socket"), ("Permission", "permission denied"),
+    for sign, meaning in (("SSL", "TLS could not be agreed on with the certificates in DOCKER_CERT_PATH"),
+                          ("FileNotFound", "no such socket"), ("Permission", "permission denied"),
                           ("refused", "connection refused"), ("Timeout", "no connection in time"),
                           ("RemoteDisconnected", "connection closed"), ("reset", "connection reset")):
         if sign in text:

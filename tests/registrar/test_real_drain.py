@@ -3,13 +3,13 @@
 import secrets
 import subprocess
 import sys
-import threading
 import time
 
 import docker
 import pytest
 
 from deploy.local import ROOT, Container, RegistrarProcess, child_environment, wait_until
+from tests.registrar.containers import Slow
 
 pytestmark = pytest.mark.usefixtures("go_demo_image")
 WEB = {"SERVICE_NAME": "web"}
@@ -25,28 +25,6 @@ def start(consul, label, *flags):
     key, value = next(iter(label.items()))
     return RegistrarProcess(consul.address, "n1", "127.7.7.7", "--only-label", f"{key}={value}", *flags,
                             http=True).wait_ready()
-
-
-class Slow(Container):
-    """A go-demo that takes its time to end: it ignores its stop signal, and is killed `grace` seconds later."""
-
-    def __init__(self, label, grace=3, env=WEB, **config):
-        super().__init__(labels=label, env=env)
-        self.remove()
-        self.id = self._client.create_container_from_config({
-            "Image": "portbook/go-demo:latest", "Labels": label, "Env": [f"{k}={v}" for k, v in env.items()],
-            "Entrypoint": ["/bin/sh", "-c",
-                           "trap : TERM USR1 HUP; sh /go-demo/serve & while :; do wait; sleep 0.1; done"],
-            "ExposedPorts": {"8080/tcp": {}}, "StopTimeout": grace,
-            "HostConfig": {"PortBindings": {"8080/tcp": [{}]}}, **config}, name=self.name)["Id"]
-
-    def end(self):
-        """Begin to stop it, as `docker stop` does."""
-        client = docker.APIClient(version="auto", timeout=60)
-        threading.Thread(target=lambda: (client.stop(self.id), client.close()), daemon=True).start()
-
-    def signal(self, name):
-        self._client.kill(self.id, name)
 
 
 def passing(consul, service="web"):
@@ -139,7 +117,7 @@ def test_a_drain_survives_a_killed_registrar(consul, label):
         with start(consul, label) as registrar:
             wait_until(lambda: passing(consul), 5)
             web.end()
-            wait_until(lambda: not passing(consul), 2)
+            wait_until(lambda: not passing(consul), 10)
             registrar.kill()
         with start(consul, label):
             time.sleep(0.5)

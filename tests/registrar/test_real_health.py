@@ -7,9 +7,9 @@ import docker
 import pytest
 
 from deploy.local import Container, RegistrarProcess, wait_until
+from tests.registrar.containers import Probed
 
 pytestmark = pytest.mark.usefixtures("go_demo_image")
-SECOND = 10**9
 
 
 @pytest.fixture
@@ -22,23 +22,6 @@ def start(consul, label, *flags):
     key, value = next(iter(label.items()))
     return RegistrarProcess(consul.address, "n1", "127.7.7.7", "--only-label", f"{key}={value}", *flags,
                             http=True).wait_ready()
-
-
-class Probed(Container):
-    """A go-demo with a HEALTHCHECK: healthy as long as the file /ok is there."""
-
-    def __init__(self, label):
-        super().__init__(labels=label)
-        self.remove()
-        self.id = self._client.create_container_from_config({
-            "Image": "portbook/go-demo:latest", "Labels": label, "Env": ["SERVICE_NAME=web"],
-            "ExposedPorts": {"8080/tcp": {}}, "HostConfig": {"PortBindings": {"8080/tcp": [{}]}},
-            "Healthcheck": {"Test": ["CMD-SHELL", "cat /ok"], "Interval": SECOND // 4, "Timeout": 5 * SECOND,
-                            "Retries": 2}}, name=self.name)["Id"]
-
-    def be(self, healthy):
-        command = "echo fine > /ok" if healthy else "busybox rm /ok"
-        self._client.exec_start(self._client.exec_create(self.id, ["sh", "-c", command])["Id"])
 
 
 def status(consul, service="web"):
