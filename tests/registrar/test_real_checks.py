@@ -5,16 +5,19 @@ import sys
 
 import pytest
 
-from deploy.local import ConsulServer, Container, run, wait_until
+from deploy.local import ConsulServer, Container, free_port, run, wait_until
+from tests.registrar.probed import grpc, http, serving
 
 pytestmark = pytest.mark.usefixtures("go_demo_image")
 
 
-def once(consul, env, *flags):
-    """One container, one pass; what Consul says of its check, and what registrar said."""
+def once(consul, env, *flags, port=0):
+    """One container, one pass; what Consul says of its check, and what registrar said. `port` is one of the host's."""
     label = {"portbook.test": secrets.token_hex(6)}
     settings = {"SERVICE_NAME": "web", "SERVICE_CHECK_INTERVAL": "200ms"} | env
-    container = Container(labels=label, env=settings)
+    container = Container(labels=label, env=settings) if not port else Container(
+        labels=label, env=settings | {f"SERVICE_{port}_NAME": "web", "PORT": str(free_port())}, network="host",
+        exposed=[str(port)])
     words = ["-ip", "127.0.0.1", "--node-id", "n1", "--once", "--only-label", "=".join(*label.items()), *flags]
     with container:
         with run([sys.executable, "-m", "registrar", *words, f"consul://{consul.address}"]) as registrar:
@@ -57,6 +60,30 @@ def test_consul_runs_it(scripted, env, status):
     next(story)
     wait_until(lambda: [c["Status"] for c in checks(scripted)] == [status], 10)
     story.close()
+    for key in scripted.get_json("/v1/agent/services"):
+        scripted.deregister(key)
+
+
+SERVED = {
+    "https, whoever vouches for it": (http, True, {"HTTPS": "/", "TLS_SKIP_VERIFY": "1"}, "passing"),
+    "https, with a certificate of its own": (http, True, {"HTTPS": "/"}, "critical"),
+    "grpc": (grpc, False, {"GRPC": "1"}, "passing"),
+    "grpc over TLS, whoever vouches for it": (
+        grpc, True, {"GRPC": "1", "GRPC_USE_TLS": "1", "TLS_SKIP_VERIFY": "1"}, "passing"),
+    "grpc over TLS, with a certificate of its own": (grpc, True, {"GRPC": "1", "GRPC_USE_TLS": "1"}, "critical"),
+}
+
+
+@pytest.mark.parametrize(("speak", "over_tls", "env", "status"), SERVED.values(), ids=SERVED)
+def test_consul_finds_it_healthy(scripted, tmp_path, speak, over_tls, env, status):
+    first = "critical" if status == "passing" else "passing"
+    keys = {f"SERVICE_CHECK_{k}": v for k, v in env.items()} | {"SERVICE_CHECK_INITIAL_STATUS": first}
+    with serving(speak, tmp_path if over_tls else None) as port:
+        story = once(scripted, keys, port=port)
+        next(story)
+        next(story)
+        wait_until(lambda: [c["Status"] for c in checks(scripted)] == [status], 10)
+        story.close()
     for key in scripted.get_json("/v1/agent/services"):
         scripted.deregister(key)
 
