@@ -1,6 +1,7 @@
 """A unix socket before the Docker engine's own, which can be cut, and whose event streams can be muted."""
 
 import contextlib
+import random
 import socket
 import threading
 
@@ -72,3 +73,45 @@ class SocketRelay:
     @staticmethod
     def _start(work, *arguments):
         threading.Thread(target=work, args=arguments, daemon=True).start()
+
+
+class BadNews(SocketRelay):
+    """A relay that keeps the engine's events for a while and tells them twice, in any order."""
+
+    KEPT_S = 0.4
+
+    def _copy_down(self, engine, client):
+        waiting, over = [], threading.Event()
+
+        def tell():
+            while not over.wait(self.KEPT_S):
+                news = 2 * waiting
+                waiting.clear()
+                random.shuffle(news)
+                with contextlib.suppress(OSError):
+                    client.sendall(b"".join(news))
+
+        buffer = b""
+        with contextlib.suppress(OSError):
+            while data := engine.recv(65536):
+                if engine not in self._streams:
+                    client.sendall(data)
+                    continue
+                buffer += data
+                if buffer.startswith(b"HTTP/"):
+                    head, sign, rest = buffer.partition(b"\r\n\r\n")
+                    if not sign:
+                        continue
+                    client.sendall(head + sign)
+                    buffer = rest
+                    self._start(tell)
+                # Each event is one chunk: its length in hexadecimal, a line's end, the event, a line's end.
+                while b"\r\n" in buffer:
+                    size, _, rest = buffer.partition(b"\r\n")
+                    whole = len(size) + 2 + int(size, 16) + 2
+                    if len(buffer) < whole:
+                        break
+                    waiting.append(buffer[:whole])
+                    buffer = buffer[whole:]
+        over.set()
+        self._hang_up(client)

@@ -8,7 +8,7 @@ import pytest
 
 from deploy.local import ConsulServer, Container, RegistrarProcess, free_port, loopback_address, wait_until
 from tests.consul_gate import Gate
-from tests.registrar.socket_relay import SocketRelay
+from tests.registrar.socket_relay import BadNews, SocketRelay
 
 pytestmark = pytest.mark.usefixtures("go_demo_image")
 WEB = {"SERVICE_NAME": "web"}
@@ -78,6 +78,37 @@ def test_a_consul_that_kept_its_data_is_not_written_to(label, durable_consul):
         assert proxy.writes() == writes
 
 
+@pytest.mark.parametrize("keep_data", [True, False], ids=["its data kept", "its data lost"])
+def test_after_a_killed_consul_is_back_only_what_changed_is_written_and_the_rest_is_left_alone(
+        label, durable_consul, keep_data):
+    consul, taken = durable_consul, []
+    consul.register("db", "10.9.9.9", 5432)
+    consul.register("other", "10.9.9.9", 80, meta={"registrar-owner": "n9", "registrar-container": "x"})
+    with Gate(consul.address) as gate, Container(labels=label, env=WEB) as moves, \
+            Container(labels=label, env=WEB) as ends, Container(labels=label, env=WEB) as stays, \
+            start(gate.address, label).wait_ready() as registrar:
+        wait_until(lambda: len(ports(consul)) == 3, 5)
+        for one in (moves, stays):
+            consul.put(f"/v1/agent/service/maintenance/n1:{one.name}:8080?enable=true&reason=disk")
+        before = gate.writes()
+        consul.kill()
+        gate.after = lambda method, path, status: method == "PUT" and status == 200 and taken.append(path)
+        moves.restart()
+        ends.kill()
+        with Container(labels=label, env=WEB) as new:
+            wait_until(lambda: unready(registrar, "consul"), 10)
+            consul.restart(keep_data=keep_data)
+            wait_until(lambda: ports(consul) == sorted(one.port() for one in (moves, stays, new)), 4)
+            registrar.wait_ready(5)
+            held = {c["CheckID"].split(":")[2] for c in consul.get_json("/v1/agent/checks").values()}
+            strangers = [len(consul.instances(name)) for name in ("db", "other")]
+            assert sum("/register" in path for path in taken) == (2 if keep_data else 3)
+            assert sum("/deregister/" in path for path in taken) == (1 if keep_data else 0)
+            assert held == ({moves.name, stays.name} if keep_data else set())
+            assert strangers == ([1, 1] if keep_data else [0, 0])
+            assert len(gate.writes()) <= len(before) + 12  # tried in vain: no more than there were changes
+
+
 def test_an_unchanged_world_causes_no_write_whatever_the_interval(label, consul):
     with Container(labels=label, env=WEB | {"SERVICE_CHECK_TCP": "1", "SERVICE_TAGS": "b,a"}) as web, \
             Gate(consul.address) as proxy, \
@@ -111,10 +142,13 @@ def test_a_consul_in_trouble_deregisters_nothing_and_is_caught_up_with(label, co
         wait_until(lambda: ports(consul) == [web.port()], 5)
         proxy.answer = spoil
         with Container(labels=label, env=WEB) as other:
-            time.sleep(1.2)
+            asked = len(proxy.requests)
+            wait_until(lambda: len(proxy.requests) > asked + 2, 10)
             assert web.port() in ports(consul)
             proxy.answer = lambda method, path: None
             wait_until(lambda: ports(consul) == sorted([web.port(), other.port()]), 4)
+            # One for each container, and what was tried meanwhile: at most one in half a second.
+            assert len(proxy.writes()) <= 8
         wait_until(lambda: ports(consul) == [web.port()], 4)
 
 
@@ -212,6 +246,34 @@ def test_an_engine_that_cannot_be_reached_is_waited_for_and_keeps_what_is_regist
             second.mute_streams()
             web.restart()
             wait_until(lambda: ports(consul) == [web.port()], 6)
+
+
+def test_events_that_come_late_twice_and_in_any_order_lead_to_the_same_catalog(label, consul, tmp_path):
+    relay, containers = tmp_path / "docker.sock", [Container(labels=label, env=WEB) for _ in range(5)]
+    try:
+        with BadNews(relay), start(consul, label, "--reconcile-interval", "60",
+                                   env={"DOCKER_HOST": f"unix://{relay}"}).wait_ready():
+            first, second, third, fourth, fifth = (one.start() for one in containers)
+            first.restart()
+            second.kill()
+            third.rename(f"renamed-{third.name}")
+            fourth.pause()
+            fourth.unpause()
+            fifth.kill()
+            fifth.start()
+
+            def right():
+                found = {i["ServiceID"].split(":")[1]: i["ServicePort"] for i in consul.instances("web")}
+                return found == {one.name: one.port() for one in (first, third, fourth, fifth)}
+
+            wait_until(right, 10)
+            wait_until(lambda: len(consul.get_json("/v1/health/service/web?passing")) == 4, 10)
+            for one in containers:
+                one.remove()
+            wait_until(lambda: not consul.instances("web"), 10)
+    finally:
+        for one in containers:
+            one.close()
 
 
 def test_a_frozen_consul_does_not_keep_it_from_ending_at_once(label, consul):
