@@ -74,10 +74,10 @@ def test_a_proxy_that_lets_a_few_reads_through_is_enough(consul, label, folder):
         with start(consul, label, "--health", "gate", "--reconcile-interval", "0.5", env=env).wait_ready() as registrar:
             lives(consul, label)
             with Slow(label, Healthcheck=PROBE) as web:
-                wait_until(lambda: "waiting for health" in registrar.output(), 10)
+                wait_until(lambda: "waiting for health" in registrar.output(), 30)
                 assert not consul.instances("web")
                 web.be(True)
-                wait_until(lambda: passing(consul), 10)
+                wait_until(lambda: passing(consul), 30)
                 planned = json.loads(command(consul, label, "plan", "--json", env=env))
                 assert [c["name"] for c in planned["containers"]] == [web.name]
                 command(consul, label, "drain", web.name, env=env)
