@@ -135,7 +135,7 @@ def tell(journal: Journal, kind: str, outcome: Outcome, seconds: float) -> None:
     for fault in journal.news("fault", draft.faults):
         journal.warn("metadata", container=fault.container, key=fault.key, value=fault.value[:200], rule=fault.rule)
     # That a container has ended, or is not ours to look at, is no news.
-    told = (s for s in draft.skips if s.code not in ("not-running", "label", "filtered"))
+    told = (s for s in draft.skips if s.code not in ("not-running", "filtered"))
     # A range of a thousand ports is one line.
     alike: dict[tuple[str, str], list[str]] = {}
     for skip in journal.news("skip", told):

@@ -77,6 +77,9 @@ def services_of(container: Container, target: Container | None, node: Node, wish
 
     `look_up` knows the pages that a tag template asks for.
     """
+    if not all(tuple(wanted.split("=", 1)) in container.labels for wanted in wishes.only_label):
+        # The engine does not list it either; an event or a shared network has led here.
+        return Offer()
     refused = _ineligible(container, wishes)
     if refused:
         return Offer(skips=(Skip(container.name, "", refused.code, refused.reason),))
@@ -120,10 +123,6 @@ def unique_faults(faults: list[Fault]) -> tuple[Fault, ...]:
 
 
 def _ineligible(container: Container, wishes: Wishes) -> Refused | None:
-    for wanted in wishes.only_label:
-        key, _, value = wanted.partition("=")
-        if (key, value) not in container.labels:
-            return Refused("label", f"does not carry the label {wanted}")
     if why := why_left_out(container, wishes.include, wishes.exclude):
         return Refused("filtered", why)
     if is_one_off(container) and not wishes.one_offs:

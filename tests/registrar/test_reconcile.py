@@ -466,3 +466,10 @@ def test_a_template_that_fails_for_one_container_is_told_and_costs_no_other_anyt
     assert world.agent.services["n1:db:8080"].tags == ("all",)
     assert [(f.container, f.key, f.rule) for f in faults] == [
         ("db", "-tags", "index: index out of range: 1: the tag is left out")]
+
+
+def test_an_event_of_a_container_without_the_label_says_no_more_of_it_than_a_listing():
+    world = World("--only-label", "node=a")
+    world.full()
+    world.engine.run("foreign")
+    assert world.hint("foreign").draft.skips == () and world.ids == []

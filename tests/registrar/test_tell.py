@@ -26,6 +26,6 @@ def test_a_range_of_ports_that_is_not_registered_is_one_line(caplog):
     assert said[1] == 'event=skipped container=web port=80/tcp reason="SERVICE_IGNORE is set"'
 
 
-@pytest.mark.parametrize("code", ["not-running", "label", "filtered"])
+@pytest.mark.parametrize("code", ["not-running", "filtered"])
 def test_what_is_not_ours_to_look_at_is_no_news(caplog, code):
     assert lines(caplog, [Skip("web", "", code, "…")]) == []
