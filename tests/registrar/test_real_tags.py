@@ -44,7 +44,8 @@ def test_each_container_gets_the_tags_that_fit_it_and_the_rest_is_told(consul, l
                                             f"port={one.port()}", "a,b", "3"]
             assert tags(consul, "fails") == ["prod", f"host={other.id[:12]}", f"id={other.id[:12]}",
                                              f"port={other.port()}", "a,b"]
-            faults = [line for line in log.read_text().splitlines() if "event=metadata" in line]
+            # The journal is written once Consul has the entries.
+            faults = wait_until(lambda: [line for line in log.read_text().splitlines() if "event=metadata" in line])
             assert len(faults) == 1 and f"container={other.name} key=-tags" in faults[0]
             assert "index out of range: 1" in faults[0]
             assert registrar.get("/ready").status == 200
