@@ -4,10 +4,11 @@ Values in, values out; every failure is one of `catalog.errors`. Reads and idemp
 for a few seconds while Consul cannot answer; a transaction is sent once, because its outcome may be unknown.
 """
 
+import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import consul
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
@@ -19,6 +20,8 @@ from catalog.model import AgentService, FlaggedKey, Instance, KVEntry, Listing, 
 from catalog.transport import READ_TIMEOUT_S, Access, Response, Transport
 
 T = TypeVar("T")
+# A digest of what a node answered, and what it said.
+_NodeAnswer = tuple[bytes, tuple[Instance, ...]]
 
 PATIENCE_S = 5.0  # a leader election takes 2 to 10 s; reads and idempotent writes wait this long for it
 LEADER_WITHIN_S = 1.0
@@ -34,6 +37,7 @@ class ConsulClient:
         self._transport = Transport(endpoints, access or Access())
         self._consul = _Library(self._transport)
         self._patience_s = patience_s
+        self._nodes: dict[str, _NodeAnswer] = {}
         self._healthy = False  # until it has answered once: a start without Consul is told at once
 
     @classmethod
@@ -50,14 +54,27 @@ class ConsulClient:
         return tuple(sorted(codec.from_health(entry) for entry in answer))
 
     def all_instances(self) -> tuple[Instance, ...]:
-        """The whole catalog, read by node: one request for the nodes and one for each of them."""
-        nodes = self._repeat(lambda: self._consul.catalog.nodes()[1])
-        return tuple(sorted(i for node in nodes for i in self.node_instances(node["Node"])))
+        """The whole catalog by node and id: one request for the nodes and one for each of them.
+
+        What a node answers word for word as it did the last time is not taken apart again.
+        """
+        nodes = sorted(node["Node"] for node in self._repeat(lambda: self._consul.catalog.nodes()[1]))
+        read = {node: self._node(node, self._nodes.get(node)) for node in nodes}
+        self._nodes = read
+        return tuple(instance for _, instances in read.values() for instance in instances)
 
     def node_instances(self, node: str) -> tuple[Instance, ...]:
         """The instances of one node; their checks are not read. A node that is gone has none."""
-        answer = self._repeat(lambda: self._consul.catalog.node(node)[1])
-        return codec.from_node(answer) if answer else ()
+        return self._node(node, None)[1]
+
+    def _node(self, node: str, known: _NodeAnswer | None) -> _NodeAnswer:
+        def read(response: Response) -> _NodeAnswer:
+            digest = hashlib.blake2b(response.content, digest_size=16).digest()
+            if known is not None and known[0] == digest:
+                return known
+            answer = json.loads(response.content)
+            return digest, tuple(sorted(codec.from_node(answer))) if answer else ()
+        return self._repeat(lambda: cast(_NodeAnswer, self._transport.get(read, f"/v1/catalog/node/{node}")))
 
     def services(self) -> dict[str, tuple[str, ...]]:
         """The name and tags of every service. Raises CatalogDenied where not even Consul's own is visible."""

@@ -171,7 +171,7 @@ def test_when_every_admitted_instance_is_gone_the_waiting_ones_stay_out_and_it_i
     wait_until(said, 5, "the readiness detail says so")
     assert "b" not in proxy.instances("/demo")
     assert 'portbook_service_gone{service="go-demo"} 1.0' in proxy.call("GET", "/metrics").json
-    assert "every admitted instance has left" in proxy.log.read_text()
+    wait_until(lambda: "every admitted instance has left" in proxy.log.read_text(), 5, "the log says so")
 
 
 def test_a_service_is_not_emptied_on_the_word_of_one_read(
