@@ -18,7 +18,8 @@ from bench.streams import Download, StreamOrigin, WebSocket
 from deploy.local import http_get, wait_until
 from tests.load import PacedLoad
 
-CHANGES = {10: 200, 1000: 200, 5000: 60, 10000: 40}  # what fits into a run
+CHANGES = 200
+AT_MOST_S = 120.0  # where a change takes seconds, there are fewer of them, and the figure says how many
 PING_GOAL_MS = 50.0
 
 
@@ -86,7 +87,7 @@ class Pings:
 
 def lost(stage: Stage) -> None:
     """The changes, four in turn: an instance joins, a service comes, the instance leaves, the service goes."""
-    proxy, changes = stage.proxy, CHANGES.get(stage.services, 40)
+    proxy = stage.proxy
     ours = {str(port) for port in _live(stage)}
     with StreamOrigin() as origin, ExitStack() as loads:
         stage.raw.register(replace(stage.instance("stream", 0, origin.port), address=origin.host))
@@ -104,7 +105,7 @@ def lost(stage: Stage) -> None:
             loads.enter_context(load)
         pings = loads.enter_context(Pings(f"{proxy.api_url}/v1/docker-flow-proxy/ping"))
         before, began = stage.counts(), time.perf_counter()
-        _change(stage, changes)
+        changes = _change(stage)
         took = time.perf_counter() - began
         reloads, runtime = (now - then for now, then in zip(stage.counts(), before, strict=True))
         loads.close()
@@ -138,12 +139,15 @@ def _live(stage: Stage) -> list[int]:
     return ports
 
 
-def _change(stage: Stage, changes: int) -> None:
-    """An instance more and less of the loaded service itself, and services that come and go beside it."""
+def _change(stage: Stage) -> int:
+    """An instance more and less of the loaded service itself, and services that come and go beside it: how many."""
+    until = time.perf_counter() + AT_MOST_S
     ports = stage.origin.ports[60:64]
     joins = stage.instance("live", 2, ports[2])
     name = ""
-    for turn in range(changes):
+    for turn in range(CHANGES):
+        if turn % 4 == 0 and time.perf_counter() > until:
+            return turn
         match turn % 4:
             case 0:
                 stage.raw.register(joins)
@@ -156,3 +160,4 @@ def _change(stage: Stage, changes: int) -> None:
                 stage.call("reconfigure", serviceName="live", servicePath="/live/")
             case _:
                 stage.call("remove", serviceName=name)
+    return CHANGES

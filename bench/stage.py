@@ -93,6 +93,15 @@ class Stage:
             self.raw.register(self.instance(name, k))
         return name
 
+    def right(self, number: int) -> bool:
+        """Whether one of the many is answered by one of its own instances."""
+        mine = {str(filling.instance(number, k, self.spread, self.origin.host, self.origin.ports).port)
+                for k in range(filling.INSTANCES)}
+        status, instance = self.client.ask(f"/s{number}/")
+        if status == 0:  # nobody asked for a while, or the connection was to a proxy that was killed
+            status, instance = self.client.ask(f"/s{number}/")
+        return status == 200 and instance in mine
+
     # --- what the proxy says of itself -----------------------------------------------------------------------------
 
     def counts(self) -> tuple[int, int]:
