@@ -65,8 +65,12 @@ def _missed(missed: Sequence[Figure], reasons: Mapping[str, str]) -> str:
     if not missed:
         return "## Goals that are missed\n\nNone.\n"
     rows = [(f.what, f.part, f"{f.amount if f.ratio is None else f.ratio:.2f}{'' if f.ratio is None else ' ×'}",
-             f.goal_text, reasons.get(f.what, "not yet known")) for f in missed]
+             f.goal_text, _why(f.what, reasons)) for f in missed]
     return "## Goals that are missed\n\n" + _table(("what", "where", "reached", "goal", "why"), rows)
+
+
+def _why(what: str, reasons: Mapping[str, str]) -> str:
+    return next((why for start, why in reasons.items() if what.startswith(start)), "not yet known")
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -1,4 +1,4 @@
-"""Why a goal is missed, by the figure's name. Kept by hand: measuring tells that, not why."""
+"""Why a goal is missed, by how the figure's name begins. Kept by hand: measuring tells that, not why."""
 
 REASONS: dict[str, str] = {
 }

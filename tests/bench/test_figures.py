@@ -33,7 +33,7 @@ def test_a_figure_says_whether_its_goal_is_met(figure: Figure, met: bool | None,
 
 def test_the_page_names_every_missed_goal_with_its_reason_and_everything_that_went_wrong() -> None:
     page = document.written([MISSED, FAST, LOST, PLAIN], ["it fell over"], [("processor", "one")], "python -m bench",
-                            "x.svg", {"a change": "because of the read"})
+                            "x.svg", {"a ch": "because of the read"})
     missed = page.partition("## Goals that are missed")[2].partition("\n## ")[0]
     assert "| a change | some part | 3.00 × | ≤ 2 × | because of the read |" in missed
     assert "| requests \\| lost | other part | 1.00 | ≤ 0 | not yet known |" in missed
