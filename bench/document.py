@@ -34,8 +34,9 @@ _HOW = """\
   8 that keep their connection, 4 that make one for each request, and 4 `curl` over h2 and TLS. Of the 200
   changes, or as many as fit into two minutes, half are reloads; an instance of the service under load joins and leaves
   all the time. A download and a WebSocket that began before the first change are to outlive the last.
-- *Throughput* is `wrk` with 32 connections, in turn through Portbook and through a configuration with one route written
-  by hand; the origin is a HAProxy that answers by itself. wrk, origin and proxy share the machine's cores.
+- *Throughput* is `wrk` with 32 connections through the last of so many routes of Portbook, and in turn through a
+  configuration with one route written by hand; the origin is a HAProxy that answers by itself. wrk, origin and proxy
+  share the machine's cores.
 - *The predecessor's way* is one file with a chain of ACLs, `haproxy -c`, and a new process with `-sf`.
 """
 

@@ -106,7 +106,7 @@ def compared(services: int, origin: QuickOrigin) -> None:
     """Time of a change, requests lost, and requests/s through the last route."""
     turns = 10 if services <= 1000 else 2
     with ChainProxy(services, origin) as proxy:
-        fastest = throughput.run(proxy.address, proxy.port, [f"/s{services - 1}/"], [proxy.pid])
+        fastest = throughput.run(proxy.address, proxy.port, f"/s{services - 1}/", [proxy.pid])
         times = timed(lambda n: proxy.add(f"fresh-{n}"), turns)
         with (PacedLoad(proxy.address, proxy.port, "/s0/", clients=4, pause_s=0.02, keep_alive=False) as single,
               PacedLoad(proxy.address, proxy.port, "/s0/", clients=8, pause_s=0.02) as kept):

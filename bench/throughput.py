@@ -13,23 +13,13 @@ from pathlib import Path
 from bench import by_hand
 from bench.figures import point, show_rate, trouble
 from bench.stage import Stage
-from deploy.local import http_get, wait_until
 
 RATES = "requests/s through so many routes"
 OURS, CHAIN = "Portbook", "predecessor's way, the last route"
 SECONDS = 3
 PAIRS = 5
 CONNECTIONS = 32
-# Paths are asked for in turn; the requests are made before the run, so that wrk itself costs the same for each.
 _SCRIPT = """\
-local requests, n = {}, 0
-init = function(paths)
-    for i, path in ipairs(paths) do requests[i] = wrk.format("GET", path) end
-end
-request = function()
-    n = n %% #requests + 1
-    return requests[n]
-end
 done = function(summary, latency)
     local faults = summary.errors
     local file = io.open("%s", "w")
@@ -53,7 +43,7 @@ defaults
 frontend services
     bind {{address}}:{{port}}
     http-request set-header X-Forwarded-Proto %[ssl_fc,iif(https,http)]
-    use_backend one if {{{{ path_beg /s0/ }}}}
+    use_backend one if {{{{ path_beg {path} }}}}
 backend one
     balance roundrobin
 {servers}
@@ -72,19 +62,18 @@ class Run:
 
 def compared(stage: Stage) -> None:
     """The two in turn, several times, so that drift weighs on both."""
-    last = stage.services - 1
-    paths = [f"/s{n}/" for n in sorted({0, last // 3, 2 * last // 3, last})]
+    # One of the many: several would be several pools of connections to servers, and measure those.
+    path = f"/s{stage.services - 1}/"
     servers = "\n".join(f"    server s{k} {stage.origin.host}:{stage.origin.ports[k]}" for k in range(3))
     user = "    user haproxy\n    group haproxy" if os.getuid() == 0 else ""
-    with by_hand.written(_ONE_ROUTE.format(user=user, servers=servers)) as hand:
-        _warm(stage.proxy.address, stage.proxy.port, paths)
+    with by_hand.written(_ONE_ROUTE.format(user=user, path=path, servers=servers)) as hand:
         ours, theirs = [], []
         for turn in range(PAIRS):
             if turn % 2:
-                ours.append(run(stage.proxy.address, stage.proxy.port, paths, stage.proxy.haproxy_pids()))
-            theirs.append(run(hand.address, hand.port, [f"/s0{p}" for p in paths], [hand.worker()]))
+                ours.append(run(stage.proxy.address, stage.proxy.port, path, stage.proxy.haproxy_pids()))
+            theirs.append(run(hand.address, hand.port, path, [hand.worker()]))
             if not turn % 2:
-                ours.append(run(stage.proxy.address, stage.proxy.port, paths, stage.proxy.haproxy_pids()))
+                ours.append(run(stage.proxy.address, stage.proxy.port, path, stage.proxy.haproxy_pids()))
     routes = f"{stage.services:,} route{'s' if stage.services > 1 else ''}"
     floor = "one route written by hand"
     show_rate(f"requests/s through {routes}", [r.rate for r in ours], "/s", floor, [r.rate for r in theirs],
@@ -97,25 +86,19 @@ def compared(stage: Stage) -> None:
         trouble(f"{gone} requests of the throughput runs were not answered with 200")
 
 
-def run(address: str, port: int, paths: Sequence[str], pids: Sequence[int], seconds: int = SECONDS) -> Run:
+def run(address: str, port: int, path: str, pids: Sequence[int], seconds: int = SECONDS) -> Run:
     """wrk with one thread; the processor time is that of these processes."""
     with tempfile.TemporaryDirectory(prefix="pb-wrk-") as directory:
         result = Path(directory) / "result.json"
-        script = Path(directory) / "paths.lua"
+        script = Path(directory) / "result.lua"
         script.write_text(_SCRIPT % result)
         before = _cpu_s(pids)
         subprocess.run(["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--timeout", "10s", "-s", script,
-                        f"http://{address}:{port}", "--", *paths], check=True, capture_output=True)
+                        f"http://{address}:{port}{path}"], check=True, capture_output=True)
         spent = _cpu_s(pids) - before
         found = json.loads(result.read_text())
     done = max(1, found["requests"])
     return Run(1e6 * found["requests"] / found["us"], found["p99_us"] / 1000, 1e6 * spent / done, found["lost"])
-
-
-def _warm(address: str, port: int, paths: Sequence[str]) -> None:
-    for path in paths:
-        wait_until(lambda p=path: http_get(f"http://{address}:{port}{p}").status == 200, 20,  # type: ignore[misc]
-                   f"{path} is served")
 
 
 def _cpu_s(pids: Sequence[int]) -> float:
