@@ -56,6 +56,7 @@ def _instance(node: str, node_address: str, service: Mapping[str, Any], name: st
         tags=tuple(service.get("Tags") or ()),
         status=status,
         node_address=node_address,
+        weight=max(1, int((service.get("Weights") or {}).get("Passing") or 1)),
     )
 
 

@@ -15,7 +15,8 @@ class Instance:
 
     `address` is the service's own address, or the node's where the service has none. `container` is the id of the
     Docker container behind it, "" where the registration does not say. `status` is the worst of its checks:
-    passing, warning, critical or maintenance; "" where the checks were not read.
+    passing, warning, critical or maintenance; "" where the checks were not read. `weight` is Consul's for an instance
+    that passes, 1 to 65535.
     """
 
     node: str
@@ -27,6 +28,7 @@ class Instance:
     tags: tuple[str, ...] = ()
     status: str = ""
     node_address: str = ""
+    weight: int = 1
 
 
 @dataclass(frozen=True, slots=True)

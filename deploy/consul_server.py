@@ -195,6 +195,7 @@ class ConsulServer:
         id: str | None = None,
         tags: Sequence[str] = (),
         meta: Mapping[str, str] | None = None,
+        weight: int | None = None,
     ) -> str:
         """Registers an instance at the agent, as any other program would; returns its ID."""
         service_id = id or f"{name}-{port}"
@@ -207,6 +208,7 @@ class ConsulServer:
                 "Port": port,
                 "Tags": list(tags),
                 "Meta": dict(meta or {}),
+                **({"Weights": {"Passing": weight, "Warning": 1}} if weight else {}),
             },
         )
         return service_id

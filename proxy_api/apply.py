@@ -9,14 +9,14 @@ import contextlib
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from proxy_api import runtime
 from proxy_api.errors import ApplyFailed
 from proxy_api.plan import Nothing, Plan, Reload, Runtime, plan
 from proxy_api.render import ConfigFiles, Rendered
-from proxy_api.runtime import Command, NotApplied, Observed
+from proxy_api.runtime import Command, NotApplied, Observed, Processes
 from proxy_api.state import changes
 
 log = logging.getLogger("proxy-api")
@@ -24,6 +24,7 @@ log = logging.getLogger("proxy-api")
 MAX_BACKOFF_S = 30.0
 VERIFY_S = 10.0  # how often everything that HAProxy has is compared
 VERIFY_REST = 50.0  # or as many times what comparing takes, where that is more: 30,000 servers are a long list
+TOLD_S = 600.0  # how long it shows that somebody else had changed it
 
 
 class Proxy(Protocol):
@@ -36,10 +37,13 @@ class Proxy(Protocol):
     def swap_back(self, digest: str | None) -> None: ...
     def serving(self) -> str | None: ...
     def flush(self) -> None: ...
+    def is_whole(self, digest: str) -> bool: ...
+    def discard(self, digest: str) -> None: ...
     def current_digest(self) -> str | None: ...
     def serves_something(self) -> bool: ...
     def execute(self, commands: Iterable[Command]) -> None: ...
     def observe(self, backends: Iterable[str] | None, maps: Iterable[str]) -> Observed: ...
+    def processes(self) -> Processes: ...
     def reload(self, digest: str) -> None: ...
 
 
@@ -52,7 +56,10 @@ class Applier:
         self._again_at = 0.0
         self._verify_at = 0.0
         self._leaving: dict[tuple[str, str], float] = {}
+        self._processes: Processes | None = None
+        self._strange, self._strange_at = "", 0.0
         self.fault = ""
+        self.drifts = 0
         self.reloads = 0
         self.runtime_changes = 0
         self.changes: Counter[tuple[str, str]] = Counter()
@@ -67,6 +74,8 @@ class Applier:
         When it raises, HAProxy runs what it ran, and the disk says so too.
         """
         running = self._proxy.serving()
+        if running is not None and before is not None and running != before.config.digest and not self._faults:
+            self._drifted([f"it serves {running or 'a configuration of somebody else'}, not {before.config.digest}"])
         step = plan(running, before, wanted, self._leaving)
         if not isinstance(step, Nothing) and not asked and time.monotonic() < self._again_at:
             return None
@@ -103,16 +112,39 @@ class Applier:
         with contextlib.suppress(OSError):  # a disk that is full or gone shows at the next change
             self._proxy.flush()
         try:
-            found = runtime.deviations(self._proxy.observe(None, runtime.maps_of(served)), served)
+            found = [*runtime.deviations(self._proxy.observe(None, runtime.maps_of(served)), served),
+                     *self._replaced()]
         except NotApplied:
             return  # it does not answer: the digest, asked for at every pass, says so too
-        finally:
             took = time.monotonic() - now
             self._verify_at = now + max(VERIFY_S, VERIFY_REST * took)
+        if not self._proxy.is_whole(served.config.digest):
+            found.append("its configuration on disk is another")
+            self._proxy.discard(served.config.digest)
         if found:
-            log.error('event=drift reason="%s"', "; ".join(found[:5]))
+            self._drifted(found)
             self._reload(served, self._put_on_disk(served.config))
             self.changes["reload", "drift"] += 1
+
+    def strange(self) -> str:
+        """What somebody else had done to HAProxy lately, for people; "" where nobody had."""
+        return self._strange if time.monotonic() - self._strange_at < TOLD_S else ""
+
+    def _drifted(self, found: Sequence[str]) -> None:
+        self.drifts += 1
+        self._strange, self._strange_at = "; ".join(found[:5]), time.monotonic()
+        log.error('event=drift reason="%s" action=reload', self._strange)
+
+    def _replaced(self) -> list[str]:
+        """Whether the same master has another worker: what a reload that nobody here asked for brought is not known."""
+        try:
+            now = self._proxy.processes()
+        except NotApplied:
+            return []  # it loads itself at this moment
+        last, self._processes = self._processes, now
+        if last is None or last.master != now.master or last.worker == now.worker:
+            return []
+        return [f"worker {last.worker} was replaced by {now.worker} in a reload by somebody else"]
 
     # --- the ways --------------------------------------------------------------------------------------------------
 
@@ -153,6 +185,7 @@ class Applier:
             self._proxy.swap_back(last)
             raise
         self._leaving.clear()  # the new worker never had them
+        self._processes = None
         self._verify_at = 0.0
         self.reloads += 1
 

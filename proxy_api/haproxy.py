@@ -15,12 +15,11 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from proxy_api.errors import ApplyFailed, ConfigRejected
 from proxy_api.render import DIGEST_MAP, MAIN_FILE, ConfigFiles, digest_of
-from proxy_api.runtime import Command, NotApplied, Observed
+from proxy_api.runtime import Command, NotApplied, Observed, Processes, Seen
 
 CHECK_TIMEOUT_S = 60
 RELOAD_TIMEOUT_S = 30
@@ -33,6 +32,8 @@ _ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH")
 # `show servers state`, version 1 (management guide 9.3): admin states that keep new traffic away, and the port's place.
 _OUT_OF_ROTATION = 0x01 | 0x02 | 0x04 | 0x08 | 0x10 | 0x20
 _PORT_FIELD = 18
+_STOPPED = "0"
+_CHECK_ENABLED = 0x04
 
 
 class NotRunning(NotApplied):
@@ -41,15 +42,6 @@ class NotRunning(NotApplied):
 
 class Refused(NotApplied):
     """A runtime command did not do what it was to do; the text has the command and HAProxy's answer."""
-
-
-@dataclass(frozen=True, slots=True)
-class Processes:
-    """What the master says of itself (`show proc`): its pid, the current worker's pid, and failed reloads so far."""
-
-    master: int
-    worker: int
-    failed: int
 
 
 class Haproxy:
@@ -140,18 +132,23 @@ class Haproxy:
         kept = sorted(self._store.glob("[!.]*"), key=lambda path: path.stat().st_mtime, reverse=True)
         current = self.current_digest()
         for digest in [current, *(path.name for path in kept)] if current else []:
-            if digest and self._is_whole(digest):
+            if digest and self.is_whole(digest):
                 if digest != current:
                     self._link(digest)
                 return
         self.current.unlink(missing_ok=True)
 
-    def _is_whole(self, digest: str) -> bool:
+    def is_whole(self, digest: str) -> bool:
+        """Whether a configuration lies on the disk as it was written."""
         try:
             files = {path.name: path.read_text(encoding="utf-8") for path in (self._store / digest).iterdir()}
         except (OSError, UnicodeDecodeError):
             return False
         return digest_of(files) == digest and digest in files.get(DIGEST_MAP, "")
+
+    def discard(self, digest: str) -> None:
+        """Remove a configuration, to be written anew."""
+        shutil.rmtree(self._store / digest, ignore_errors=True)
 
     def current_digest(self) -> str | None:
         """The digest of the configuration that a start would use."""
@@ -267,14 +264,13 @@ class Haproxy:
 
     def observe(self, backends: Iterable[str] | None, maps: Iterable[str]) -> Observed:
         """What the worker has: the servers of these backends (None: of all) and the entries of these maps."""
-        servers: dict[str, dict[str, tuple[str, int, bool]]] = {}
+        servers: dict[str, dict[str, Seen]] = {}
         with self._session() as ask:
             for backend in [""] if backends is None else backends:
                 for line in ask(f"show servers state {backend}".strip()).splitlines()[2:]:
                     field = line.split()
                     if len(field) > _PORT_FIELD:
-                        servers.setdefault(field[1], {})[field[3]] = (
-                            field[4], int(field[_PORT_FIELD]), not int(field[6]) & _OUT_OF_ROTATION)
+                        servers.setdefault(field[1], {})[field[3]] = _seen(field)
             found = {}
             for name in maps:
                 entries = (line.split(" ", 2) for line in ask(f"show map {name}").splitlines() if line)
@@ -329,6 +325,14 @@ class Haproxy:
                 absent = True
             time.sleep(min(_POLL_S, left))
         raise ApplyFailed(f"HAProxy did not serve the new configuration within {RELOAD_TIMEOUT_S} s")
+
+
+def _seen(field: list[str]) -> Seen:
+    """A line of `show servers state`, version 1 (management guide 9.3)."""
+    checked = bool(int(field[13]) & _CHECK_ENABLED)
+    # One that HAProxy's own checks found down is in rotation: they bring it back. Without checks nobody does.
+    active = not int(field[6]) & _OUT_OF_ROTATION and (checked or field[5] != _STOPPED)
+    return Seen(field[4], int(field[_PORT_FIELD]), active, int(field[7]), checked)
 
 
 def _parent(pid: int) -> int:

@@ -67,4 +67,5 @@ class Report:
     runtime_changes: int = 0
     # How many changes, by what they took (runtime or reload) and their cause.
     changes: tuple[tuple[tuple[str, str], int], ...] = ()
+    drifts: int = 0
     consul_answers: bool = False

@@ -48,6 +48,8 @@ class _OfReport(Collector):
         for labels, count in report.changes:
             changes.add_metric(labels, count)
         yield changes
+        yield CounterMetricFamily("portbook_drifts", "Times that HAProxy was found changed by somebody else.",
+                                  value=report.drifts)
         gauges = {
             "servers": "Servers of a service.",
             "gone": "Admitted instances that have left the catalog.",

@@ -99,9 +99,11 @@ def encode(release: Release) -> bytes:
 
 def _member(member: Member) -> dict[str, Any]:
     i = member.instance
+    # Left out where it is what it is without: records from before there were weights stay what they are.
+    weight = {"weight": i.weight} if i.weight != 1 else {}
     return {"number": member.number, "node": i.node, "id": i.id, "service": i.service, "address": i.address,
             "port": i.port, "container": i.container, "tags": list(i.tags), "status": i.status,
-            "node_address": i.node_address}
+            "node_address": i.node_address, **weight}
 
 
 def decode(value: bytes) -> Release:
@@ -141,4 +143,5 @@ def _to_member(data: Mapping[str, Any]) -> Member:
         node=str(data["node"]), id=str(data["id"]), service=str(data["service"]), address=str(data["address"]),
         port=int(data["port"]), container=str(data["container"]), tags=tuple(str(t) for t in data["tags"]),
         status=str(data["status"]), node_address=str(data["node_address"]),
+        weight=max(1, int(data.get("weight", 1))),
     ))

@@ -197,9 +197,14 @@ def endpoint(server: Server) -> str:
     return f"{word(host)}:{server.port}"
 
 
+def weight_words(server: Server) -> tuple[str, ...]:
+    """A server's weight, where it is not HAProxy's default of 1."""
+    return ("weight", str(server.weight)) if server.weight != 1 else ()
+
+
 def server_line(server: Server, check: bool) -> str:
     """The arguments of a `server` line."""
-    parts = [word(server.name), endpoint(server)]
+    parts = [word(server.name), endpoint(server), *weight_words(server)]
     if check:
         parts.append("check")
     if server.resolve:

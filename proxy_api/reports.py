@@ -17,12 +17,14 @@ def starting(reason: str) -> Report:
 
 def build(records: Records | None, served: Judged | None, recovered: bool, problems: Mapping[str, str],
           consul_fault: str, apply_fault: str, on_disk: bool, reloads: int, runtime_changes: int,
-          changes: Mapping[tuple[str, str], int]) -> Report:
+          changes: Mapping[tuple[str, str], int], drifts: int, strange: str) -> Report:
     """The report of now. `recovered` says that both the records and the catalog have been read since the start."""
     services = _services(records, served, problems)
     notes = [note for name, service in services for note in _notes(name, service)]
     if consul_fault and recovered:
         notes.insert(0, f"Consul cannot be used, the last state is served and changes are refused: {consul_fault}")
+    if strange:
+        notes.insert(0, f"somebody else had changed HAProxy, and it was put right: {strange}")
     return Report(
         reason=_reason(served, recovered, consul_fault, apply_fault, on_disk),
         digest=served.rendered.config.digest if served else "",
@@ -31,6 +33,7 @@ def build(records: Records | None, served: Judged | None, recovered: bool, probl
         reloads=reloads,
         runtime_changes=runtime_changes,
         changes=tuple(sorted(changes.items())),
+        drifts=drifts,
         consul_answers=not consul_fault,
     )
 

@@ -6,8 +6,9 @@ structure. A command states the answer that means success, because on the socket
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from proxy_api.render import DIGEST_MAP, Rendered, endpoint
+from proxy_api.render import DIGEST_MAP, Rendered, endpoint, weight_words
 from proxy_api.routing import Group
 from proxy_api.state import Server, Service, changes
 
@@ -61,7 +62,7 @@ def commands(before: Rendered, wanted: Rendered, leaving: Iterable[tuple[str, st
             if name not in here:
                 come += _enter(backend, server, checks, (backend, name) in left)
             elif here[name] != server:
-                come.append(_move(backend, server))
+                come += _change(backend, here[name], server)
         go += [take_out(backend, name) for name in sorted(here.keys() - there.keys())]
     names = changed_maps(before, wanted)
     digest = Command(f"set map {DIGEST_MAP} digest {wanted.config.digest}")
@@ -72,10 +73,21 @@ def _enter(backend: str, server: Server, checks: str, known: bool) -> tuple[Comm
     name = f"{backend}/{server.name}"
     ready = Command(f"set server {name} state ready")
     if known:
-        return (_move(backend, server), ready)
+        return (_move(backend, server), _weigh(backend, server), ready)
     # default-server is not inherited by a server that is added (reference/haproxy-engineering.md section 3).
-    added = Command(f"add server {name} {endpoint(server)}{checks}", "New server registered.")
+    words = " ".join((endpoint(server), *weight_words(server)))
+    added = Command(f"add server {name} {words}{checks}", "New server registered.")
     return (added, *([Command(f"enable health {name}")] if checks else []), Command(f"enable server {name}"))
+
+
+def _change(backend: str, before: Server, server: Server) -> tuple[Command, ...]:
+    moved = (before.address, before.port) != (server.address, server.port)
+    return ((_move(backend, server),) if moved else ()) + (
+        (_weigh(backend, server),) if before.weight != server.weight else ())
+
+
+def _weigh(backend: str, server: Server) -> Command:
+    return Command(f"set server {backend}/{server.name} weight {server.weight}")
 
 
 def _move(backend: str, server: Server) -> Command:
@@ -115,12 +127,31 @@ def _escaped(word: str) -> str:
     return word.replace("\\", "\\\\").replace(";", "\\;")
 
 
+class Seen(NamedTuple):
+    """A server as HAProxy has it. `active`: nobody keeps traffic from it; `checked`: HAProxy looks after it itself."""
+
+    address: str
+    port: int
+    active: bool
+    weight: int
+    checked: bool
+
+
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """What HAProxy says it has: backend -> server -> (address, port, in rotation), and map file -> key -> value."""
+    """What HAProxy says it has: backend -> server, and map file -> key -> value."""
 
-    servers: Mapping[str, Mapping[str, tuple[str, int, bool]]]
+    servers: Mapping[str, Mapping[str, Seen]]
     maps: Maps
+
+
+@dataclass(frozen=True, slots=True)
+class Processes:
+    """What the master says of itself (`show proc`): its pid, the current worker's pid, and failed reloads so far."""
+
+    master: int
+    worker: int
+    failed: int
 
 
 def deviations(observed: Observed, wanted: Rendered, services: Iterable[Service] | None = None,
@@ -141,15 +172,23 @@ def deviations(observed: Observed, wanted: Rendered, services: Iterable[Service]
                 found.append(f"{backend} lacks {name}")
             elif server.resolve:
                 continue
-            elif not here[name][2]:
-                found.append(f"{backend}/{name} is out of rotation")
-            elif here[name][:2] != (server.address, server.port):
-                found.append(f"{backend}/{name} is at {here[name][0]}:{here[name][1]}")
-        found += [f"{backend} has {name}" for name in here if name not in servers and here[name][2]]
+            elif wrong := _wrong(here[name], server, not service.spec.skip_check):
+                found.append(f"{backend}/{name} {wrong}")
+        found += [f"{backend} has {name}" for name in here if name not in servers and here[name].active]
     for file, entries in maps_of(wanted, maps).items():
         if observed.maps.get(file, {}) != entries:
             found.append(f"{file} has other entries")
     return tuple(found)
+
+
+def _wrong(seen: Seen, server: Server, checked: bool) -> str:
+    if seen.checked != checked:
+        return "is checked" if seen.checked else "is not checked"
+    if not seen.active:
+        return "is out of rotation"
+    if (seen.address, seen.port) != (server.address, server.port):
+        return f"is at {seen.address}:{seen.port}"
+    return f"has weight {seen.weight}" if seen.weight != server.weight else ""
 
 
 def same_structure(before: Rendered, wanted: Rendered) -> bool:

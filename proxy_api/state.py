@@ -16,15 +16,20 @@ from proxy_api.release import Member, Release
 from proxy_api.route import RouteSpec
 from proxy_api.sections import Custom
 
+MAX_WEIGHT = 256  # of HAProxy's servers; Consul's go to 65535
+
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """One member of a backend. `resolve` says that the address is a name, to be looked up by HAProxy."""
+    """One member of a backend. `resolve` says that the address is a name, to be looked up by HAProxy. `weight` is
+    HAProxy's, 1 to 256.
+    """
 
     name: str
     address: str
     port: int
     resolve: bool = False
+    weight: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,8 +215,9 @@ def _service(release: Release, shared_binds: Sequence[str]) -> Service:
         return Service(spec, (server,))
     servers: list[Server] = []
     left_out: list[str] = []
+    heaviest = max((member.instance.weight for member in release.members()), default=1)
     for member in release.members():
-        found = server_of(member)
+        found = server_of(member, heaviest)
         if found is None:
             i = member.instance
             left_out.append(f"{i.id} at {i.address!r}:{i.port} is no address to send to")
@@ -220,13 +226,22 @@ def _service(release: Release, shared_binds: Sequence[str]) -> Service:
     return Service(spec, tuple(servers), left_out=tuple(left_out))
 
 
-def server_of(member: Member) -> Server | None:
-    """The server line of an instance, named `<Node>_<number>_<Port>` as in 2016; None where its address is none."""
+def scaled(weight: int, heaviest: int) -> int:
+    """Consul's weight as HAProxy's: the same, unless a service's heaviest is more than HAProxy has."""
+    return weight if heaviest <= MAX_WEIGHT else max(1, round(weight * MAX_WEIGHT / heaviest))
+
+
+def server_of(member: Member, heaviest: int) -> Server | None:
+    """The server line of an instance, named `<Node>_<number>_<Port>` as in 2016; None where its address is none.
+
+    `heaviest` is the highest weight among the instances of the service.
+    """
     i = member.instance
     address, is_name = _address(i.address)
     if not address or not 1 <= i.port <= 65535:
         return None
-    return Server(f"{_node(i.node)}_{member.number}_{i.port}", address, i.port, is_name)
+    return Server(f"{_node(i.node)}_{member.number}_{i.port}", address, i.port, is_name,
+                  scaled(i.weight, heaviest))
 
 
 # Nodes are few beside the services that run on them.

@@ -427,6 +427,7 @@ class Sync:
             consul_fault=known.fault, apply_fault=self._applier.fault,
             on_disk=self._proxy.serves_something(), reloads=self._applier.reloads,
             runtime_changes=self._applier.runtime_changes, changes=dict(self._applier.changes),
+            drifts=self._applier.drifts, strange=self._applier.strange(),
         )
 
     def _deliver(self) -> None:

@@ -17,7 +17,8 @@ from proxy_api.release import Admission, Member, Release, Template, UnreadableRe
 # What JSON can carry; a lone surrogate is no text that Consul ever gave.
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=10)
 instances = st.builds(Instance, node=text, id=text, service=text, address=text, port=st.integers(-10, 70000),
-                      container=text, tags=st.lists(text, max_size=3).map(tuple), status=text, node_address=text)
+                      container=text, tags=st.lists(text, max_size=3).map(tuple), status=text, node_address=text,
+                      weight=st.integers(1, 65535))
 some = st.lists(instances, max_size=8, unique_by=lambda i: (i.node, i.id))
 
 
@@ -124,6 +125,15 @@ def test_a_record_that_cannot_be_used_says_why(value: bytes, why: str) -> None:
 def test_a_field_that_a_later_version_adds_is_no_hindrance() -> None:
     data = {**GOOD, "later": 1, "spec": {**GOOD["spec"], "later": [1]}}
     assert decode(json.dumps(data).encode()) == decode(json.dumps(GOOD).encode())
+
+
+def test_a_weight_of_one_is_not_written_and_a_record_without_any_has_it() -> None:
+    def made(weight: int) -> Release:
+        return Release(route.RouteSpec("a", paths=("/",)),
+                       (admit("a", "any", [Instance("n", "i", "a", "10.0.0.1", 80, weight=weight)]),))
+    assert b"weight" not in encode(made(1))
+    assert decode(encode(made(1))) == made(1)
+    assert b'"weight":7' in encode(made(7))
 
 
 def test_a_release_that_does_not_fit_into_a_key_is_refused_before_it_is_sent() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,15 +13,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from catalog.model import Instance
 from deploy.local import ConsulServer, ProxyProcess, loopback_address, run, wait_until
 from deploy.origin import Origin
 from proxy_api import runtime
 from proxy_api.apply import Applier
 from proxy_api.haproxy import Haproxy
 from proxy_api.plan import Nothing, Reload, Runtime, plan
+from proxy_api.release import Release, admit
 from proxy_api.render import Bind, Rendered, Renderer, Surroundings
 from proxy_api.route import RouteSpec
-from proxy_api.state import ProxyState, Server, Service
+from proxy_api.state import ProxyState, Server, Service, resolve
 from proxy_api.surroundings import auto_maxconn, text_environment
 
 ADD = "New server registered."
@@ -32,8 +35,10 @@ def rendered(*services: Service, around: Surroundings | None = None) -> Rendered
     return Renderer(text_environment())(state, around or Surroundings((Bind("*:80"),), "/s", (), "httpclose", 5))
 
 
-def service(name: str, *ports: int, paths: tuple[str, ...] = (), skip_check: bool = False) -> Service:
-    servers = tuple(Server(f"n_{number}_{port}", "127.0.0.1", port) for number, port in enumerate(ports) if port)
+def service(name: str, *ports: int, paths: tuple[str, ...] = (), skip_check: bool = False,
+            weight: int = 1) -> Service:
+    servers = tuple(Server(f"n_{number}_{port}", "127.0.0.1", port, weight=weight)
+                    for number, port in enumerate(ports) if port)
     return Service(RouteSpec(name, paths=paths or (f"/{name}",), skip_check=skip_check), servers)
 
 
@@ -42,6 +47,11 @@ CASES = [
      [f"add server a-be/n_1_2 127.0.0.1:2{CHECK}", "enable health a-be/n_1_2", "enable server a-be/n_1_2"]),
     ("a server comes without a check", [service("a", skip_check=True)], [service("a", 1, skip_check=True)],
      ["add server a-be/n_0_1 127.0.0.1:1", "enable server a-be/n_0_1"]),
+    ("a server comes with a weight", [service("a", weight=5)], [service("a", 1, weight=5)],
+     [f"add server a-be/n_0_1 127.0.0.1:1 weight 5{CHECK}", "enable health a-be/n_0_1", "enable server a-be/n_0_1"]),
+    ("another weight", [service("a", 1, 2)], [service("a", 1, 2, weight=256)],
+     ["set server a-be/n_0_1 weight 256", "set server a-be/n_1_2 weight 256"]),
+    ("no weight any more", [service("a", 1, weight=9)], [service("a", 1)], ["set server a-be/n_0_1 weight 1"]),
     ("a server goes", [service("a", 1, 2)], [service("a", 1)], ["set server a-be/n_1_2 state maint"]),
     ("the new come before the old go", [service("a", 1)], [service("a", 2)],
      [f"add server a-be/n_0_2 127.0.0.1:2{CHECK}", "enable health a-be/n_0_2", "enable server a-be/n_0_2",
@@ -70,8 +80,18 @@ def test_a_server_that_is_still_on_its_way_out_is_taken_back() -> None:
     old, new = rendered(service("a", 1)), rendered(service("a", 1, 2))
     step = plan(old.config.digest, old, new, [("a-be", "n_1_2")])
     assert isinstance(step, Runtime)
+    assert [c.line for c in step.commands][:3] == [
+        "set server a-be/n_1_2 addr 127.0.0.1 port 2", "set server a-be/n_1_2 weight 1",
+        "set server a-be/n_1_2 state ready"]
+
+
+def test_an_address_and_a_weight_that_change_together() -> None:
+    old, new = rendered(service("a", 1)), rendered(Service(RouteSpec("a", paths=("/a",)),
+                                                           (Server("n_0_1", "127.0.0.1", 2, weight=3),)))
+    step = plan(old.config.digest, old, new)
+    assert isinstance(step, Runtime)
     assert [c.line for c in step.commands][:2] == [
-        "set server a-be/n_1_2 addr 127.0.0.1 port 2", "set server a-be/n_1_2 state ready"]
+        "set server a-be/n_0_1 addr 127.0.0.1 port 2", "set server a-be/n_0_1 weight 3"]
 
 
 @pytest.mark.parametrize(("before", "after"), [
@@ -131,7 +151,8 @@ def live() -> Iterator[Live]:
 names = st.sampled_from("abc")
 paths = st.lists(st.sampled_from(("/", "/x", "/x/y", "/z;1")), min_size=1, unique=True).map(tuple)
 specs = st.builds(RouteSpec, names, paths=paths, domains=st.sampled_from(((), ("x.com",))), skip_check=st.booleans())
-servers = st.lists(st.builds(lambda n, p: Server(f"n_{n}_{p}", "127.0.0.1", p), st.integers(0, 3), st.integers(1, 2)),
+servers = st.lists(st.builds(lambda n, p, w: Server(f"n_{n}_{p}", "127.0.0.1", p, weight=w), st.integers(0, 3),
+                             st.integers(1, 2), st.sampled_from((1, 1, 7, 256))),
                    max_size=4, unique_by=lambda s: s.name).map(tuple)
 states = st.dictionaries(names, st.tuples(specs, servers), max_size=3).map(
     lambda found: ProxyState(tuple(Service(RouteSpec(name, paths=spec.paths, domains=spec.domains,
@@ -147,10 +168,13 @@ def test_after_any_sequence_haproxy_has_exactly_what_was_wanted(live: Live, sequ
         assert live.served is not None
         observed = live.haproxy.observe(None, runtime.maps_of(live.served))
         assert runtime.deviations(observed, live.served) == ()
-        here = {backend: {name for name, (_, _, active) in found.items() if active}
+        here = {backend: {name for name, seen in found.items() if seen.active}
                 for backend, found in observed.servers.items()}
         wanted = {s.spec.backend: {server.name for server in s.servers} for s in state.services if s.servers}
         assert {backend: found for backend, found in here.items() if found} == wanted
+        assert {(s.spec.backend, server.name): server.weight for s in state.services for server in s.servers} == {
+            (backend, name): seen.weight for backend, found in observed.servers.items()
+            for name, seen in found.items() if seen.active}
         assert live.haproxy.serving() == live.served.config.digest == live.haproxy.current_digest()
 
 
@@ -160,7 +184,7 @@ def test_servers_come_and_go_without_a_reload(live: Live) -> None:
     for ports in ((1, 2), (2,), (), (1, 2, 3), (0, 2)):
         assert live.bring(ProxyState((service("m", *ports),))) == "Runtime"
         here = live.haproxy.observe(["m-be"], []).servers.get("m-be", {})
-        assert {port for _, port, _ in here.values()} == {port for port in ports if port}, "what left is deleted"
+        assert {seen.port for seen in here.values()} == {port for port in ports if port}, "what left is deleted"
     assert live.haproxy.processes() == before
 
 
@@ -171,7 +195,45 @@ def test_a_command_that_fails_becomes_a_reload(live: Live) -> None:
     reloads = live.applier.reloads
     assert live.bring(ProxyState((service("m", 1, 2),))) == "Reload"
     assert live.applier.reloads == reloads + 1
-    assert live.haproxy.observe(["m-be"], []).servers["m-be"]["n_1_2"] == ("127.0.0.1", 2, True)
+    assert live.haproxy.observe(["m-be"], []).servers["m-be"]["n_1_2"] == ("127.0.0.1", 2, True, 1, True)
+
+
+M1 = "m-be/n_0_1"
+
+
+@pytest.mark.parametrize(("commands", "told"), [
+    ([f"set server {M1} state maint"], f"{M1} is out of rotation"),
+    ([f"set server {M1} state drain"], f"{M1} is out of rotation"),
+    ([f"set server {M1} weight 0"], f"{M1} has weight 0"),
+    ([f"disable health {M1}"], f"{M1} is not checked"),
+    (["set server u-be/n_0_1 health down"], "u-be/n_0_1 is out of rotation"),
+    ([f"set server {M1} state maint", f"del server {M1}"], "m-be lacks n_0_1"),
+    ([f"set server {M1} addr 127.0.0.9 port 9"], f"{M1} is at 127.0.0.9:9"),
+    (["add server m-be/other 127.0.0.1:9", "enable server m-be/other"], "m-be has other"),
+    (["set map routes-prefix.map /m 2|u-be"], "routes-prefix.map has other entries"),
+    (["clear map routes-prefix.map"], "routes-prefix.map has other entries"),
+])
+def test_what_somebody_changes_over_the_socket_is_found_and_put_right(
+        live: Live, commands: list[str], told: str) -> None:
+    live.bring(ProxyState((service("m", 1), service("u", 1, skip_check=True))))
+    assert live.served is not None
+    for line in commands:
+        live.haproxy.runtime(line)
+    found = runtime.deviations(live.haproxy.observe(None, runtime.maps_of(live.served)), live.served)
+    assert found == (told,)
+    fresh = Applier(live.haproxy, drain_s=0)
+    fresh.keep(live.served)
+    assert runtime.deviations(live.haproxy.observe(None, runtime.maps_of(live.served)), live.served) == ()
+    assert (fresh.drifts, fresh.strange()) == (1, told)
+
+
+def test_what_is_left_alone_is_no_drift(live: Live) -> None:
+    live.bring(ProxyState((service("m", 1), service("u", 1, skip_check=True))))
+    assert live.served is not None
+    live.haproxy.runtime(f"set server {M1} health down")
+    before, fresh = live.haproxy.processes(), Applier(live.haproxy, drain_s=0)
+    fresh.keep(live.served)
+    assert (fresh.drifts, fresh.strange(), live.haproxy.processes()) == (0, "", before), "its checks bring it back"
 
 
 # --- through the whole proxy ---------------------------------------------------------------------------------------
@@ -180,6 +242,48 @@ def test_a_command_that_fails_becomes_a_reload(live: Live) -> None:
 def proxy(consul: ConsulServer) -> Iterator[ProxyProcess]:
     with ProxyProcess(consul.address) as running:
         yield running
+
+
+@pytest.mark.parametrize(("consuls", "haproxys"), [
+    ((1, 1), (1, 1)), ((1, 256), (1, 256)), ((5, 10), (5, 10)), ((1, 512), (1, 256)), ((256, 512), (128, 256)),
+    ((1, 65535), (1, 256)), ((65535, 65535), (256, 256)),
+])
+def test_consuls_weights_in_haproxys_range(consuls: tuple[int, ...], haproxys: tuple[int, ...]) -> None:
+    found = [Instance("n", str(number), "a", "10.0.0.1", 80 + number, weight=w) for number, w in enumerate(consuls)]
+    release = Release(RouteSpec("a", paths=("/a",)), (admit("a", "any", found),))
+    made = resolve({"a": release}, None, (), ProxyState()).state.services[0]
+    assert tuple(server.weight for server in made.servers) == haproxys
+
+
+def test_weights_are_admitted_like_the_instances_and_change_without_a_reload(
+        consul: ConsulServer, proxy: ProxyProcess) -> None:
+    with Origin("light") as light, Origin("heavy") as heavy:
+        def weigh(light_weight: int, heavy_weight: int) -> None:
+            for origin, weight in ((light, light_weight), (heavy, heavy_weight)):
+                consul.register("x", origin.host, origin.port, id=origin.name, weight=weight,
+                                meta={"registrar-container": origin.name})
+
+        def shares() -> Counter[str]:
+            return Counter(str(proxy.get("/x").headers["X-Instance"]) for _ in range(40))
+
+        weigh(1, 3)
+        proxy.api("reconfigure", serviceName="x", servicePath="/x")
+        assert shares() == {"light": 10, "heavy": 30}
+        weigh(1, 1)
+        consul.register("other", "127.0.0.1", 9)
+        proxy.api("reconfigure", serviceName="other", servicePath="/other")
+        assert shares() == {"light": 10, "heavy": 30}, "nobody asked for the new weights"
+        answer = proxy.api("reconfigure", serviceName="x", servicePath="/x").json
+        assert (answer["Change"], shares()) == ("runtime", {"light": 20, "heavy": 20})
+        weigh(4, 1)
+        assert proxy.api("reconfigure", serviceName="x", servicePath="/x", follow="all").json["Change"] == "runtime"
+        assert shares() == {"light": 32, "heavy": 8}
+        weigh(1, 65535)
+        wait_until(lambda: shares() == {"heavy": 40}, 5, "followed without a call")
+        proxy.kill9()
+        proxy.wipe()
+        proxy.start().wait_ready()
+        assert shares() == {"heavy": 40}
 
 
 def test_a_request_under_way_at_a_server_that_leaves_is_finished(consul: ConsulServer, proxy: ProxyProcess) -> None:
@@ -197,15 +301,30 @@ def test_a_request_under_way_at_a_server_that_leaves_is_finished(consul: ConsulS
         assert (reply.status, reply.headers["X-Instance"]) == (200, "slow")
 
 
-def test_what_somebody_changes_over_the_socket_is_put_right(consul: ConsulServer, proxy: ProxyProcess) -> None:
+@pytest.mark.parametrize("what", ["a command", "a reload", "a file"])
+def test_what_somebody_does_to_haproxy_is_told_and_put_right(
+        consul: ConsulServer, proxy: ProxyProcess, what: str) -> None:
     with Origin("a") as a:
         consul.register("x", a.host, a.port)
         proxy.api("reconfigure", serviceName="x", servicePath="/x")
+        assert "portbook_drifts_total 0.0" in str(proxy.api("/metrics").json)
         haproxy = Haproxy(str(proxy.configs_path))
-        haproxy.execute([runtime.take_out("x-be", f"proxy_0_{a.port}")])
-        assert proxy.get("/x").status == 503
-        wait_until(lambda: proxy.get("/x").status == 200, 20, "it is put right")
+        file = haproxy.current / "haproxy.cfg"
+        own = file.read_text()
+        if what == "a command":
+            haproxy.execute([runtime.take_out("x-be", f"proxy_0_{a.port}")])
+        else:
+            file.write_text(own.replace("backend x-be\n", "backend x-be\n    http-request return status 503\n"))
+        if what == "a reload":
+            haproxy.reload(haproxy.serving() or "")
+            file.write_text(own)
+        assert (proxy.get("/x").status == 200) is (what == "a file")
+        wait_until(lambda: "portbook_drifts_total 1.0" in str(proxy.api("/metrics").json), 30, "it is noticed")
+        wait_until(lambda: proxy.get("/x").status == 200, 5, "it is put right")
+        proxy.wait_ready(5)
+        assert file.read_text() == own
         assert "event=drift" in proxy.log.read_text()
+        assert any("somebody else had changed HAProxy" in d for d in proxy.api("/ready").json["Detail"])
 
 
 def test_more_servers_than_open_files_are_served_all_the_same() -> None:

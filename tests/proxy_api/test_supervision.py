@@ -92,8 +92,7 @@ def test_a_haproxy_that_dies_or_hangs_is_replaced_with_the_same_routes_and_serve
 
 def rotation(haproxy: Haproxy) -> set[tuple[str, int]]:
     """Where requests for x may go, by HAProxy's own word."""
-    return {(address, port) for address, port, active in haproxy.observe(["x-be"], []).servers["x-be"].values()
-            if active}
+    return {(seen.address, seen.port) for seen in haproxy.observe(["x-be"], []).servers["x-be"].values() if seen.active}
 
 
 @pytest.mark.parametrize("which", [MASTER, WORKER])
