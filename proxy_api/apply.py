@@ -9,10 +9,10 @@ import contextlib
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Protocol
 
-from proxy_api import runtime
+from proxy_api import reach, runtime
 from proxy_api.errors import ApplyFailed
 from proxy_api.plan import Nothing, Plan, Reload, Runtime, plan
 from proxy_api.render import ConfigFiles, Rendered
@@ -50,12 +50,14 @@ class Proxy(Protocol):
 class Applier:
     """Applies what is wanted; remembers what failed, and which servers are on their way out."""
 
-    def __init__(self, proxy: Proxy, drain_s: float) -> None:
-        self._proxy, self._drain_s = proxy, drain_s
+    def __init__(self, proxy: Proxy, drain_s: float,
+                 silent: Callable[[Iterable[reach.Address]], Collection[reach.Address]] = reach.silent) -> None:
+        self._proxy, self._drain_s, self._silent = proxy, drain_s, silent
         self._faults = 0
         self._again_at = 0.0
         self._verify_at = 0.0
         self._leaving: dict[tuple[str, str], float] = {}
+        self._down: runtime.Names = frozenset()  # by HAProxy's checks, when all was compared last
         self._processes: Processes | None = None
         self._strange, self._strange_at = "", 0.0
         self.fault = ""
@@ -82,10 +84,11 @@ class Applier:
         # What HAProxy runs is the way back, whatever the disk said: the last change may have ended between the two.
         last = self._put_on_disk(wanted.config)
         last = running if running and running != wanted.config.digest else last
+        doubtful = self._doubtful(before, wanted) if not isinstance(step, Nothing) else frozenset()
         if isinstance(step, Runtime) and before is not None:
-            step = self._run(step, before, wanted)
+            step = self._run(step, before, wanted, doubtful)
         if isinstance(step, Reload):
-            self._reload(wanted, last)
+            self._reload(wanted, last, doubtful)
         if not isinstance(step, Nothing):
             self.changes[word(step), step.cause] += 1
             log.info('event=applied change=%s digest=%s services=%d reason="%s"', word(step), wanted.config.digest,
@@ -112,12 +115,12 @@ class Applier:
         with contextlib.suppress(OSError):  # a disk that is full or gone shows at the next change
             self._proxy.flush()
         try:
-            found = [*runtime.deviations(self._proxy.observe(None, runtime.maps_of(served)), served),
-                     *self._replaced()]
+            observed = self._proxy.observe(None, runtime.maps_of(served))
         except NotApplied:
             return  # it does not answer: the digest, asked for at every pass, says so too
-            took = time.monotonic() - now
-            self._verify_at = now + max(VERIFY_S, VERIFY_REST * took)
+        found = [*runtime.deviations(observed, served), *self._replaced()]
+        self._down = runtime.found_down(observed)
+        self._verify_at = now + max(VERIFY_S, VERIFY_REST * (time.monotonic() - now))
         if not self._proxy.is_whole(served.config.digest):
             found.append("its configuration on disk is another")
             self._proxy.discard(served.config.digest)
@@ -156,12 +159,26 @@ class Applier:
         except OSError as fault:
             raise ApplyFailed(f"the configuration cannot be written: {fault.strerror}") from None
 
-    def _run(self, step: Runtime, before: Rendered, wanted: Rendered) -> Plan:
+    def _doubtful(self, before: Rendered | None, wanted: Rendered) -> runtime.Names:
+        """The new servers that do not answer: they are to get no request before HAProxy's own checks say otherwise."""
+        arrived = runtime.arrivals(before, wanted) if before is not None else ()
+        return runtime.doubtful(arrived, self._silent(
+            (s.address, s.port) for service, fresh in arrived if len(service.servers) > 1 for s in fresh))
+
+    def _still_down(self) -> runtime.Names:
+        """Which servers that HAProxy's checks had found down are so now."""
+        try:
+            return self._down and runtime.found_down(self._proxy.observe(sorted({b for b, _ in self._down}), ()))
+        except NotApplied:
+            return frozenset()
+
+    def _run(self, step: Runtime, before: Rendered, wanted: Rendered, doubtful: runtime.Names) -> Plan:
         """Carry out commands and read back; a reload where that is not what was wanted."""
         pairs = [(was, now) for was, now in changes(before.state, wanted.state) if was is not None and now is not None]
         moved, maps = [now for _, now in pairs if now.custom is None], runtime.changed_maps(before, wanted)
         try:
-            self._proxy.execute(step.commands)
+            self._proxy.execute(runtime.commands(before, wanted, self._leaving, doubtful) if doubtful
+                                else step.commands)
             observed = self._proxy.observe([service.spec.backend for service in moved], maps)
             found = runtime.deviations(observed, wanted, moved, maps)
         except NotApplied as fault:
@@ -178,12 +195,16 @@ class Applier:
         self.runtime_changes += 1
         return step
 
-    def _reload(self, wanted: Rendered, last: str | None) -> None:
+    def _reload(self, wanted: Rendered, last: str | None, doubtful: runtime.Names = frozenset()) -> None:
+        down = self._still_down() | doubtful
         try:
             self._proxy.reload(wanted.config.digest)
         except ApplyFailed:
             self._proxy.swap_back(last)
             raise
+        # The new worker takes every server for up until its checks have failed.
+        with contextlib.suppress(NotApplied):
+            self._proxy.execute(runtime.keep_down(wanted, down))
         self._leaving.clear()  # the new worker never had them
         self._processes = None
         self._verify_at = 0.0

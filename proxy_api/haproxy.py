@@ -332,7 +332,7 @@ def _seen(field: list[str]) -> Seen:
     checked = bool(int(field[13]) & _CHECK_ENABLED)
     # One that HAProxy's own checks found down is in rotation: they bring it back. Without checks nobody does.
     active = not int(field[6]) & _OUT_OF_ROTATION and (checked or field[5] != _STOPPED)
-    return Seen(field[4], int(field[_PORT_FIELD]), active, int(field[7]), checked)
+    return Seen(field[4], int(field[_PORT_FIELD]), active, int(field[7]), checked, field[5] != _STOPPED)
 
 
 def _parent(pid: int) -> int:

@@ -27,6 +27,8 @@ class Command:
     ok: str = ""
 
 
+# servers, as backend and name
+Names = frozenset[tuple[str, str]]
 # map file -> key -> value
 Maps = Mapping[str, Mapping[str, str]]
 
@@ -45,10 +47,39 @@ def maps_of(rendered: Rendered, names: Collection[str] | None = None) -> dict[st
             if name.endswith(".map") and name != DIGEST_MAP and (names is None or name in names)}
 
 
-def commands(before: Rendered, wanted: Rendered, leaving: Iterable[tuple[str, str]]) -> tuple[Command, ...]:
+def arrivals(before: Rendered, wanted: Rendered) -> tuple[tuple[Service, tuple[Server, ...]], ...]:
+    """The services with servers that HAProxy is to check and that are new or elsewhere now, with these servers.
+
+    HAProxy sends requests to such a server before it has checked it.
+    """
+    found = []
+    for was, now in changes(before.state, wanted.state):
+        if now is None or now.custom is not None or now.spec.skip_check:
+            continue
+        here = {(s.name, s.address, s.port) for s in was.servers} if was is not None else set()
+        fresh = tuple(s for s in now.servers if not s.resolve and (s.name, s.address, s.port) not in here)
+        if fresh:
+            found.append((now, fresh))
+    return tuple(found)
+
+
+def doubtful(arrived: Iterable[tuple[Service, tuple[Server, ...]]], silent: Collection[tuple[str, int]]) -> Names:
+    """Which arrivals are to begin as down, as their address is silent. Not where nobody else would be left: then
+    HAProxy's retries are all that there is.
+    """
+    found: set[tuple[str, str]] = set()
+    for service, fresh in arrived:
+        down = [s for s in fresh if (s.address, s.port) in silent]
+        if len(down) < len(service.servers):
+            found.update((service.spec.backend, s.name) for s in down)
+    return frozenset(found)
+
+
+def commands(before: Rendered, wanted: Rendered, leaving: Iterable[tuple[str, str]],
+             down: Names = frozenset()) -> tuple[Command, ...]:
     """The commands from one configuration to another of the same structure, in an order that never lacks a server:
-    what is new first, then the maps, then what goes. `leaving` are servers (backend, name) that are out of rotation
-    but not deleted yet.
+    what is new first, then the maps, then what goes. `leaving` are servers that are out of rotation but not deleted
+    yet; `down` are those that get no request before HAProxy's checks have found them up.
     """
     left = frozenset(leaving)
     come: list[Command] = []
@@ -60,30 +91,48 @@ def commands(before: Rendered, wanted: Rendered, leaving: Iterable[tuple[str, st
         checks = "" if now.spec.skip_check else f" check {wanted.check_options}"
         for name, server in sorted(there.items()):
             if name not in here:
-                come += _enter(backend, server, checks, (backend, name) in left)
+                come += _enter(backend, server, checks, (backend, name) in left, (backend, name) in down)
             elif here[name] != server:
-                come += _change(backend, here[name], server)
+                come += _change(backend, here[name], server, (backend, name) in down)
         go += [take_out(backend, name) for name in sorted(here.keys() - there.keys())]
     names = changed_maps(before, wanted)
     digest = Command(f"set map {DIGEST_MAP} digest {wanted.config.digest}")
     return (*come, *_map_commands(maps_of(before, names), maps_of(wanted, names)), *go, digest)
 
 
-def _enter(backend: str, server: Server, checks: str, known: bool) -> tuple[Command, ...]:
+def _enter(backend: str, server: Server, checks: str, known: bool, down: bool) -> tuple[Command, ...]:
     name = f"{backend}/{server.name}"
-    ready = Command(f"set server {name} state ready")
+    # Whatever leaves maintenance is up; only while it drains can it be down and get nothing on its way there.
+    begin = (_state(name, "drain"), start_down(backend, server.name), _state(name, "ready"))
     if known:
-        return (_move(backend, server), _weigh(backend, server), ready)
+        return (_move(backend, server), _weigh(backend, server), *(begin if down else begin[-1:]))
     # default-server is not inherited by a server that is added (reference/haproxy-engineering.md section 3).
     words = " ".join((endpoint(server), *weight_words(server)))
     added = Command(f"add server {name} {words}{checks}", "New server registered.")
-    return (added, *([Command(f"enable health {name}")] if checks else []), Command(f"enable server {name}"))
+    return (added, *([Command(f"enable health {name}")] if checks else []),
+            *(begin if down else [Command(f"enable server {name}")]))
 
 
-def _change(backend: str, before: Server, server: Server) -> tuple[Command, ...]:
-    moved = (before.address, before.port) != (server.address, server.port)
-    return ((_move(backend, server),) if moved else ()) + (
-        (_weigh(backend, server),) if before.weight != server.weight else ())
+def _change(backend: str, before: Server, server: Server, down: bool) -> Iterable[Command]:
+    name = f"{backend}/{server.name}"
+    if down:
+        yield _state(name, "drain")
+    if (before.address, before.port) != (server.address, server.port):
+        yield _move(backend, server)
+    if before.weight != server.weight:
+        yield _weigh(backend, server)
+    if down:
+        yield start_down(backend, server.name)
+        yield _state(name, "ready")
+
+
+def _state(name: str, state: str) -> Command:
+    return Command(f"set server {name} state {state}")
+
+
+def start_down(backend: str, name: str) -> Command:
+    """No requests until HAProxy's checks find it up."""
+    return Command(f"set server {backend}/{name} health down")
 
 
 def _weigh(backend: str, server: Server) -> Command:
@@ -97,7 +146,7 @@ def _move(backend: str, server: Server) -> Command:
 
 def take_out(backend: str, name: str) -> Command:
     """No more traffic; requests under way finish."""
-    return Command(f"set server {backend}/{name} state maint")
+    return _state(f"{backend}/{name}", "maint")
 
 
 def delete(backend: str, name: str) -> Command:
@@ -128,13 +177,16 @@ def _escaped(word: str) -> str:
 
 
 class Seen(NamedTuple):
-    """A server as HAProxy has it. `active`: nobody keeps traffic from it; `checked`: HAProxy looks after it itself."""
+    """A server as HAProxy has it. `active`: nobody keeps traffic from it; `checked`: HAProxy looks after it itself, and
+    `up` is what it found.
+    """
 
     address: str
     port: int
     active: bool
     weight: int
     checked: bool
+    up: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +241,20 @@ def _wrong(seen: Seen, server: Server, checked: bool) -> str:
     if (seen.address, seen.port) != (server.address, server.port):
         return f"is at {seen.address}:{seen.port}"
     return f"has weight {seen.weight}" if seen.weight != server.weight else ""
+
+
+def found_down(observed: Observed) -> Names:
+    """The servers that HAProxy's checks have found down."""
+    return frozenset((backend, name) for backend, servers in observed.servers.items()
+                     for name, seen in servers.items() if seen.active and seen.checked and not seen.up)
+
+
+def keep_down(wanted: Rendered, down: Names) -> tuple[Command, ...]:
+    """The commands to a new worker, that takes every server for up, about those that are not."""
+    backends = {backend for backend, _ in down}
+    return tuple(start_down(s.spec.backend, server.name) for s in wanted.state.services if s.spec.backend in backends
+                 if s.custom is None and not s.spec.skip_check
+                 for server in s.servers if (s.spec.backend, server.name) in down)
 
 
 def same_structure(before: Rendered, wanted: Rendered) -> bool:
