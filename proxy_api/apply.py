@@ -44,7 +44,7 @@ class Proxy(Protocol):
     def execute(self, commands: Iterable[Command]) -> None: ...
     def observe(self, backends: Iterable[str] | None, maps: Iterable[str]) -> Observed: ...
     def processes(self) -> Processes: ...
-    def reload(self, digest: str) -> None: ...
+    def reload(self, digest: str, first: Iterable[Command] = ()) -> None: ...
 
 
 class Applier:
@@ -196,15 +196,13 @@ class Applier:
         return step
 
     def _reload(self, wanted: Rendered, last: str | None, doubtful: runtime.Names = frozenset()) -> None:
-        down = self._still_down() | doubtful
+        # The new worker takes every server for up until its checks have failed.
+        down = runtime.keep_down(wanted, self._still_down() | doubtful)
         try:
-            self._proxy.reload(wanted.config.digest)
+            self._proxy.reload(wanted.config.digest, down)
         except ApplyFailed:
             self._proxy.swap_back(last)
             raise
-        # The new worker takes every server for up until its checks have failed.
-        with contextlib.suppress(NotApplied):
-            self._proxy.execute(runtime.keep_down(wanted, down))
         self._leaving.clear()  # the new worker never had them
         self._processes = None
         self._verify_at = 0.0

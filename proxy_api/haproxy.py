@@ -158,6 +158,12 @@ class Haproxy:
             return None
         return target.name if (self._base / target / MAIN_FILE).is_file() else None
 
+    def _tell(self, commands: Iterable[Command]) -> None:
+        """Commands without which it goes as well."""
+        if commands:
+            with contextlib.suppress(NotApplied):
+                self.execute(commands)
+
     def _accepts(self, worker: int) -> bool:
         """Whether a worker that is being replaced still takes connections: it does for some milliseconds more."""
         with contextlib.suppress(NotRunning):
@@ -300,8 +306,10 @@ class Haproxy:
         except OSError as fault:
             raise NotRunning(f"{self.socket}: {fault}") from None
 
-    def reload(self, digest: str) -> None:
+    def reload(self, digest: str, first: Iterable[Command] = ()) -> None:
         """Let a new worker take over with the current configuration, and wait until it serves `digest`.
+
+        It gets the commands of `first` as soon as it answers, before the old one has stopped taking connections.
 
         2.6 answers `reload` before the outcome: another worker with the new digest, or a higher count of failed
         reloads, is the outcome. Where no HAProxy runs, the supervisor is about to start it with the current
@@ -314,13 +322,17 @@ class Haproxy:
                 now = self.processes()
                 if before is None:
                     if absent and self.serving() == digest:
+                        self._tell(first)
                         return  # started with it, or reloaded by itself, while nobody answered
                     before = now
                     _ask(self.master_socket, "reload")
                 elif now.failed > before.failed:
                     raise ApplyFailed("HAProxy could not start a worker with the new configuration; its log says why")
-                elif now.worker != before.worker and self.serving() == digest and not self._accepts(before.worker):
-                    return
+                elif now.worker != before.worker and self.serving() == digest:
+                    self._tell(first)
+                    first = ()
+                    if not self._accepts(before.worker):
+                        return
             except NotRunning:
                 absent = True
             time.sleep(min(_POLL_S, left))

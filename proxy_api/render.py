@@ -48,6 +48,7 @@ class Surroundings:
     stats_user: str = ""
     stats_pass_hash: str = ""
     stats_uri: str = "/admin?stats"
+    max_old_workers: int = 20
 
     def shared_binds(self) -> tuple[str, ...]:
         """Every address of the shared frontend, bound now or only once there is a certificate."""

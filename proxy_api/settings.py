@@ -146,6 +146,8 @@ SETTINGS: tuple[Setting, ...] = (
             "at most 50,000."),
     Setting("HARD_STOP_AFTER", grammar.number(1, 86400), "600",
             "Seconds after which what a reload replaced is ended, its last connections with it."),
+    Setting("MAX_OLD_WORKERS", grammar.number(1, 1000), "20",
+            "How many reloads what a reload replaced may outlive; each one takes as much memory as HAProxy itself."),
     Setting("DRAIN_TIMEOUT", grammar.number(0, 86400), "30",
             "Seconds that running requests get at SIGTERM before HAProxy is ended."),
     Setting("HAPROXY_BIN", _text, "haproxy", "The HAProxy program, 2.6 or later."),

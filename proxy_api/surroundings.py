@@ -39,6 +39,7 @@ def bootstrap(settings: Settings, socket: str) -> Surroundings:
         connection_mode=settings.connection_mode,
         hard_stop_after_s=settings.hard_stop_after,
         maxconn=settings.maxconn or auto_maxconn(resource.getrlimit(resource.RLIMIT_NOFILE)[1]),
+        max_old_workers=settings.max_old_workers,
         user=_user(settings.haproxy_user),
         stats_bind=stats_bind,
         stats_user=settings.stats_user,

@@ -194,6 +194,25 @@ def test_a_haproxy_that_cannot_be_started_is_tried_again(consul: ConsulServer, t
         proxy.wait_ready(10)
 
 
+@pytest.mark.parametrize(("setting", "reloads"), [("HARD_STOP_AFTER", 1), ("MAX_OLD_WORKERS", 2)])
+def test_workers_that_reloads_replaced_are_bounded_in_time_and_number(
+        consul: ConsulServer, setting: str, reloads: int) -> None:
+    with Origin("slow", delay_s=60) as slow, ThreadPoolExecutor(1) as pool:
+        consul.register("slow", slow.host, slow.port)
+        with ProxyProcess(consul.address, env={setting: "1", "TIMEOUT_SERVER": "90"}) as proxy:
+            proxy.api("reconfigure", serviceName="slow", servicePath="/slow")
+            haproxy = Haproxy(str(proxy.configs_path))
+            old = settled(haproxy).worker
+            pending = pool.submit(proxy.get, "/slow")
+            wait_until(lambda: slow.busy, 5, "a request is under way")
+            for number in range(reloads):
+                assert old in proxy.haproxy_pids(), "it finishes what it has"
+                assert proxy.api("reconfigure", serviceName=f"y{number}", servicePath="/y").json["Change"] == "reload"
+            wait_until(lambda: old not in proxy.haproxy_pids(), 20, "it is ended")
+            assert pending.result(20).status != 200
+            assert proxy.get("/nothing").status == 503, "another one serves"
+
+
 def test_an_api_whose_writer_ends_is_replaced(proxy: ProxyProcess) -> None:
     """A writer's lock that cannot be opened ends the thread at once; the API without it would answer nothing."""
     lock = proxy.configs_path / "writer.lock"
