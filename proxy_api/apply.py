@@ -214,8 +214,9 @@ class Applier:
                 if time.monotonic() > end:
                     self._proxy.execute([runtime.cut(backend, name)])
                 self._proxy.execute([runtime.delete(backend, name)])
-            except NotApplied:
-                continue  # it still has sessions
+            except NotApplied as fault:
+                if "No such server" not in str(fault):  # as after a start of another HAProxy
+                    continue  # it still has sessions
             del self._leaving[backend, name]
 
 
