@@ -309,7 +309,8 @@ class Haproxy:
     def reload(self, digest: str, first: Iterable[Command] = ()) -> None:
         """Let a new worker take over with the current configuration, and wait until it serves `digest`.
 
-        It gets the commands of `first` as soon as it answers, before the old one has stopped taking connections.
+        It gets the commands of `first` as soon as it answers: it takes connections already, and the master is slow to
+        speak of it.
 
         2.6 answers `reload` before the outcome: another worker with the new digest, or a higher count of failed
         reloads, is the outcome. Where no HAProxy runs, the supervisor is about to start it with the current
@@ -317,8 +318,12 @@ class Haproxy:
         """
         before: Processes | None = None
         absent = False
+        another = bool(first) and self.serving() != digest
         for left in _until(RELOAD_TIMEOUT_S):
             try:
+                if another and before is not None and self.serving() == digest:
+                    self._tell(first)
+                    another, first = False, ()
                 now = self.processes()
                 if before is None:
                     if absent and self.serving() == digest:
