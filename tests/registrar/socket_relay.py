@@ -4,6 +4,7 @@ import contextlib
 import random
 import socket
 import threading
+import time
 
 ENGINE = "/var/run/docker.sock"
 
@@ -76,22 +77,21 @@ class SocketRelay:
 
 
 class BadNews(SocketRelay):
-    """A relay that keeps the engine's events for a while and tells them twice, in any order."""
+    """A relay that tells each of the engine's events once or twice, each time after a while: in any order."""
 
-    KEPT_S = 0.4
+    LATE_S = 1.5
+
+    def __init__(self, path):
+        super().__init__(path)
+        self._tellers = []
+
+    def told(self):
+        """Returns when all that has happened so far has been told."""
+        for teller in list(self._tellers):
+            teller.join()
 
     def _copy_down(self, engine, client):
-        waiting, over = [], threading.Event()
-
-        def tell():
-            while not over.wait(self.KEPT_S):
-                news = 2 * waiting
-                waiting.clear()
-                random.shuffle(news)
-                with contextlib.suppress(OSError):
-                    client.sendall(b"".join(news))
-
-        buffer = b""
+        buffer, lock = b"", threading.Lock()
         with contextlib.suppress(OSError):
             while data := engine.recv(65536):
                 if engine not in self._streams:
@@ -104,14 +104,20 @@ class BadNews(SocketRelay):
                         continue
                     client.sendall(head + sign)
                     buffer = rest
-                    self._start(tell)
                 # Each event is one chunk: its length in hexadecimal, a line's end, the event, a line's end.
                 while b"\r\n" in buffer:
                     size, _, rest = buffer.partition(b"\r\n")
                     whole = len(size) + 2 + int(size, 16) + 2
                     if len(buffer) < whole:
                         break
-                    waiting.append(buffer[:whole])
+                    for _ in range(random.choice((1, 2))):
+                        teller = threading.Thread(target=self._tell, args=(client, buffer[:whole], lock), daemon=True)
+                        self._tellers.append(teller)
+                        teller.start()
                     buffer = buffer[whole:]
-        over.set()
         self._hang_up(client)
+
+    def _tell(self, client, chunk, lock):
+        time.sleep(random.uniform(0, self.LATE_S))
+        with lock, contextlib.suppress(OSError):
+            client.sendall(chunk)

@@ -248,12 +248,12 @@ def test_an_engine_that_cannot_be_reached_is_waited_for_and_keeps_what_is_regist
             wait_until(lambda: ports(consul) == [web.port()], 6)
 
 
-def test_events_that_come_late_twice_and_in_any_order_lead_to_the_same_catalog(label, consul, tmp_path):
-    relay, containers = tmp_path / "docker.sock", [Container(labels=label, env=WEB) for _ in range(5)]
+def test_events_that_come_late_some_twice_and_in_any_order_lead_to_the_same_catalog(label, consul, tmp_path):
+    relay, containers = tmp_path / "docker.sock", [Container(labels=label, env=WEB) for _ in range(6)]
     try:
-        with BadNews(relay), start(consul, label, "--reconcile-interval", "60",
-                                   env={"DOCKER_HOST": f"unix://{relay}"}).wait_ready():
-            first, second, third, fourth, fifth = (one.start() for one in containers)
+        with BadNews(relay) as news, start(consul, label, "--reconcile-interval", "60",
+                                           env={"DOCKER_HOST": f"unix://{relay}"}).wait_ready():
+            first, second, third, fourth, fifth = (one.start() for one in containers[:5])
             first.restart()
             second.kill()
             third.rename(f"renamed-{third.name}")
@@ -262,12 +262,18 @@ def test_events_that_come_late_twice_and_in_any_order_lead_to_the_same_catalog(l
             fifth.kill()
             fifth.start()
 
+            alive = [first, third, fourth, fifth]
+
             def right():
                 found = {i["ServiceID"].split(":")[1]: i["ServicePort"] for i in consul.instances("web")}
-                return found == {one.name: one.port() for one in (first, third, fourth, fifth)}
+                return found == {one.name: one.port() for one in alive}
 
             wait_until(right, 10)
-            wait_until(lambda: len(consul.get_json("/v1/health/service/web?passing")) == 4, 10)
+            # When all has been told, of an end before the last start too, it is right still.
+            news.told()
+            alive.append(containers[5].start())
+            wait_until(right, 10)
+            wait_until(lambda: len(consul.get_json("/v1/health/service/web?passing")) == 5, 10)
             for one in containers:
                 one.remove()
             wait_until(lambda: not consul.instances("web"), 10)
