@@ -59,6 +59,11 @@ class Group:
     prefixes: tuple[tuple[str, str], ...]
     exact: tuple[tuple[str, str], ...]
 
+    @property
+    def by_host(self) -> bool:
+        """Whether the host of a request matters at all."""
+        return any(level.kind != "any" for level in self.levels)
+
 
 @dataclass(frozen=True, slots=True)
 class Routing:
