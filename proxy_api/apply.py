@@ -78,6 +78,8 @@ class Applier:
         running = self._proxy.serving()
         if running is not None and before is not None and running != before.config.digest and not self._faults:
             self._drifted([f"it serves {running or 'a configuration of somebody else'}, not {before.config.digest}"])
+            if not self._proxy.is_whole(wanted.config.digest):
+                self._proxy.discard(wanted.config.digest)
         step = plan(running, before, wanted, self._leaving)
         if not isinstance(step, Nothing) and not asked and time.monotonic() < self._again_at:
             return None

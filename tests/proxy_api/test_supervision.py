@@ -285,10 +285,14 @@ def test_a_haproxy_that_somebody_reloaded_behind_our_back_is_put_right(proxy: Pr
     file = haproxy.current / "portbook.map"
     own = file.read_text()
     file.write_text("digest 0000000000000000\n")
-    haproxy.reload("0000000000000000")
-    file.write_text(own)
-    wait_until(lambda: haproxy.serving() == wanted, 8, "the wanted configuration is loaded again")
-    proxy.wait_ready(5)
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(haproxy.master_socket)
+        connection.sendall(b"reload\n")
+        connection.shutdown(socket.SHUT_WR)
+        connection.recv(100)
+    wait_until(lambda: "event=drift" in proxy.log.read_text(), 20, "it is told")
+    wait_until(lambda: (file.read_text(), haproxy.serving()) == (own, wanted), 20, "the wanted one is loaded again")
+    proxy.wait_ready(10)
     assert proxy.instances("/x") == {"a", "b", "c"}
 
 
