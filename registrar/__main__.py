@@ -127,7 +127,7 @@ def _reconciler(settings: Settings, stop: threading.Event, pages: Pages) -> Reco
     reconciler = Reconciler(settings, engine, agent,
                             addresses=lambda: node_addresses(settings.ip, settings.ip6), clock=time.monotonic,
                             sleep=stop.wait, stopping=stop.is_set, together=together,
-                            pages=pages)
+                            pages=pages, begin=together.begin if isinstance(together, Pool) else None)
     return reconciler
 
 

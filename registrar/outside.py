@@ -3,7 +3,7 @@
 `docker_source.DockerSource` and `catalog.consul_client.ConsulClient` fit these; so do the fakes of the tests.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -45,6 +45,7 @@ class Engine(Protocol):
     def engine_name(self) -> str: ...
     def running(self, labels: Sequence[str]) -> frozenset[str]: ...
     def inspect(self, container_id: str) -> Container | None: ...
+    def inspect_all(self, container_ids: Sequence[str]) -> Iterable[tuple[str, Container | Unreadable | None]]: ...
     def swarm_services(self) -> Mapping[str, SwarmService] | None: ...
 
 

@@ -17,3 +17,7 @@ class Pool:
 
     def __call__(self, writes: Sequence[Callable[[], None]]) -> Sequence[CatalogError | None]:
         return one_by_one(writes) if len(writes) < 2 else list(self._threads.map(fault_of, writes))
+
+    def begin(self, write: Callable[[], None]) -> Callable[[], None]:
+        """Begin a write; the end of it can be waited for."""
+        return self._threads.submit(write).result

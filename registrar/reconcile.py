@@ -15,6 +15,7 @@ from registrar.adoption import adopted, adopted_by_id
 from registrar.beats import Beats
 from registrar.container import Container
 from registrar.drains import MAINTENANCE, Drains, End, Signal, is_ours
+from registrar.early import Begin, Early
 from registrar.endpoints import Node
 from registrar.metadata import Fault
 from registrar.naming import node_id_from
@@ -44,7 +45,8 @@ class Reconciler:
     def __init__(self, settings: Settings, engine: Engine, agent: Agent, addresses: Callable[[], tuple[str, str]],
                  clock: Callable[[], float], sleep: Callable[[float], object],
                  stopping: Callable[[], bool] = lambda: False, wall: Callable[[], float] = time.time,
-                 together: Together | None = None, pages: Pages | None = None) -> None:
+                 together: Together | None = None, pages: Pages | None = None,
+                 begin: Begin | None = None) -> None:
         self._settings = settings
         self._engine, self._agent = engine, agent
         self._addresses, self._sleep, self._pages = addresses, sleep, pages
@@ -66,6 +68,8 @@ class Reconciler:
         self._scriptless: set[str] = set()
         self._clock, self._wall = clock, wall
         self.retries = Retries(clock)
+        self._starting: Mapping[str, AgentService] | None = None  # in the first full pass: what the agent holds
+        self._early, self._stopping = Early(begin), stopping
         self._write_all = Writes(self.retries, together or one_by_one, stopping, agent.agent_services)
 
     @property
@@ -75,7 +79,10 @@ class Reconciler:
 
     def full_pass(self) -> Outcome:
         """Look at everything, then write what differs."""
-        outcome = self._apply(self.preview())
+        try:
+            outcome = self._apply(self._everything(ahead=self._present is None))
+        finally:
+            self._stale = self._early.finish() or self._stale
         # An agent takes registrations all the same. It is asked last, since it may take its time to say no.
         self._leaderless = () if self._agent.has_leader() else (NO_LEADER,)
         doubts = tuple(dict.fromkeys((*(d for d in outcome.draft.doubts if d != NO_LEADER), *self._leaderless)))
@@ -104,8 +111,7 @@ class Reconciler:
         now = self._clock()
         touched = touched | self._drains.due() | {key for key, at in self._verify.items() if at <= now}
         touched |= self._heed_known()
-        for container_id in sorted(touched | {c for c in rewired if self._may_serve(c)}):
-            self._look_at(container_id)
+        self._look_at(touched | {c for c in rewired if self._may_serve(c)})
         self._heed_signals()
         draft = self._draft(self._present)
         # An id given by hand may have become somebody else's since the last full pass; a default one is ours.
@@ -116,10 +122,15 @@ class Reconciler:
 
     def preview(self) -> Draft:
         """Look at everything and plan, without writing."""
+        return self._everything(ahead=False)
+
+    def _everything(self, ahead: bool) -> Draft:
         # Consul before the engine: while it is away, each retry costs one request and not a whole look.
         self._node = self._this_node()
         present = self._read_agent()
+        self._starting = present if ahead and not self._settings.adopt_host else None
         self._look_everywhere(present)
+        self._starting = None
         draft = self._draft(present)
         if self._is_sharp_drop(draft, present):
             self._sleep(SECOND_LOOK_AFTER_S)
@@ -182,8 +193,7 @@ class Reconciler:
         ids = self._engine.running(self._settings.only_label) | registered
         self._containers, self._unreadable = {}, {}
         self._swarm.look_again()
-        for container_id in sorted(ids):
-            self._look_at(container_id)
+        self._look_at(ids)
         self._heed_signals()
 
     def _heed_known(self) -> frozenset[str]:
@@ -214,25 +224,37 @@ class Reconciler:
         self._notes = [n for n in self._notes if n.container in self._unreadable and isinstance(n, Signal)]
         self._drains.forget_all_but(self._containers)
 
-    def _look_at(self, container_id: str) -> None:
-        self._unreadable.pop(container_id, None)
-        self._verify.pop(container_id, None)
-        try:
-            container = self._engine.inspect(container_id)
-        except Unreadable as fault:
-            # Unknown is not gone: whatever is registered for it stays until it can be read.
-            self._unreadable[container_id] = str(fault)
-            return
-        if container is None:
-            self._containers.pop(container_id, None)
-            return
+    def _look_at(self, container_ids: Iterable[str]) -> None:
+        for container_id, found in self._engine.inspect_all(sorted(container_ids)):
+            self._unreadable.pop(container_id, None)
+            self._verify.pop(container_id, None)
+            if isinstance(found, Unreadable):
+                # Unknown is not gone: whatever is registered for it stays until it can be read.
+                self._unreadable[container_id] = str(found)
+            elif found is None:
+                self._containers.pop(container_id, None)
+            else:
+                self._saw(container_id, found)
+
+    def _saw(self, container_id: str, container: Container) -> None:
         try:
             self._containers[container_id] = self._swarm.complete(container)
         except SwarmUnavailable as fault:
             self._unreadable[container_id] = f"container {container.name}: {fault}"
             return
         if container.joined and container.serving and self._target_of(container) is None:
-            self._look_at(container.joined)
+            self._look_at([container.joined])
+        if self._starting is not None and not self._stopping():
+            self._register_early(container, self._starting)
+
+    def _register_early(self, container: Container, present: Mapping[str, AgentService]) -> None:
+        """Send what is new, and what no other container and no signal has a say in; the pass will find it sent."""
+        offered = self._offer(container).registrations
+        if container.joined or any(one.id in present or one.id != one.default_id or one.shared for one in offered):
+            return
+        if not any(note.container == container.id for note in self._notes) and not self._drains.reason(container, ""):
+            for one in offered:
+                self._early.send(one, partial(self._register, one, None))
 
     def _may_serve(self, container_id: str) -> bool:
         known = self._containers.get(container_id)
@@ -323,8 +345,9 @@ class Reconciler:
         held, released = self._hold(draft)
         maintained = self._other_checks() if any(r.id in present for r in draft.plan.register) else {}
         new = {r.id: r for r in draft.plan.register}
-        registered = self._write_all((r.id, r.mark, partial(self._register, r, maintained.get(r.id)))
-                                     for r in draft.plan.register)
+        registered = self._write_all(
+            (r.id, r.mark, self._early.take(r) or partial(self._register, r, maintained.get(r.id)))
+            for r in draft.plan.register)
         for service_id in registered:
             present[service_id] = self._as_scripts_allow(new[service_id]).held()
             self._rivals.wrote(present[service_id])

@@ -21,7 +21,7 @@ CORE = {
                   "consul_template.catalog_text", "consul_template.entries", "consul_template.functions",
                   "consul_template.helpers", "custom", "errors", "follow", "grammar", "keys", "plan", "preview",
                   "release", "render", "route", "routing", "runtime", "sections", "settings", "state"},
-    "registrar": {"absences", "adoption", "attributes", "beats", "checks", "container", "drains", "endpoints",
+    "registrar": {"absences", "adoption", "attributes", "beats", "checks", "container", "drains", "early", "endpoints",
                   "filters", "grammar", "health", "inspect_fields", "metadata", "naming", "options", "outside", "plan",
                   "registration", "report", "retries", "rivals", "services", "settings", "swarm", "tag_functions",
                   "tag_templates", "writes"},

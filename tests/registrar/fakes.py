@@ -1,6 +1,8 @@
 """An engine and a Consul agent that can be made to fail: small, with the behaviour that the loop depends on."""
 
-from catalog.errors import CatalogDenied, CatalogUnavailable
+from concurrent.futures import Future
+
+from catalog.errors import CatalogDenied, CatalogError, CatalogUnavailable
 from catalog.model import AgentService
 from registrar.drains import End, Signal
 from registrar.outside import EngineUnavailable, Unreadable
@@ -41,6 +43,13 @@ class FakeEngine:
         if container_id in self.unreadable:
             raise Unreadable(container_id, "500")
         return self.containers.get(container_id)
+
+    def inspect_all(self, container_ids):
+        for container_id in container_ids:
+            try:
+                yield container_id, self.inspect(container_id)
+            except Unreadable as fault:
+                yield container_id, fault
 
 
 class FakeAgent:
@@ -134,6 +143,16 @@ class FakePages:
         return self.known.get(url, Page())
 
 
+def begin(write):
+    """Carry out a write at once; what came of it is told later."""
+    future = Future()
+    try:
+        future.set_result(write())
+    except CatalogError as fault:
+        future.set_exception(fault)
+    return future.result
+
+
 class World:
     """A reconciler between the two fakes, with a clock that the test moves."""
 
@@ -148,7 +167,7 @@ class World:
         """The same world, a new registrar that remembers nothing."""
         self.reconciler = Reconciler(settings(*self.flags), self.engine, self.agent, lambda: self.address,
                                      clock=lambda: self.now, sleep=self._sleep, wall=lambda: self.now,
-                                     pages=self.pages)
+                                     pages=self.pages, begin=begin)
 
     def _sleep(self, seconds):
         self.slept.append(seconds)

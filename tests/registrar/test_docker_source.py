@@ -2,6 +2,8 @@
 
 import json
 import re
+import socket
+import socketserver
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,10 +20,17 @@ from tests.registrar.documents import document
 VERSION = {"ApiVersion": "1.41", "MinAPIVersion": "1.12"}
 
 
-class Engine:
-    """Answers by path; a number is a status, None is silence."""
+class SocketServer(ThreadingHTTPServer):
+    """An HTTP server at a path."""
 
-    def __init__(self):
+    address_family = socket.AF_UNIX
+    server_bind = socketserver.TCPServer.server_bind
+
+
+class Engine:
+    """Answers by path; a number is a status, None is silence. At a socket, or on a port where no path is given."""
+
+    def __init__(self, path=None):
         self.answers, self.asked = {"/version": VERSION, "/_ping": "OK"}, []
         self.versions = []
         engine = self
@@ -57,10 +66,14 @@ class Engine:
             def log_message(self, *args):
                 pass
 
-        host = loopback_address()
-        self._server = ThreadingHTTPServer((host, free_port(host)), Handler)
+        if path:
+            self._server = SocketServer(str(path), Handler)
+            self.environ = {"DOCKER_HOST": f"unix://{path}"}
+        else:
+            host = loopback_address()
+            self._server = ThreadingHTTPServer((host, free_port(host)), Handler)
+            self.environ = {"DOCKER_HOST": f"tcp://{host}:{self._server.server_port}"}
         self._server.daemon_threads = True
-        self.environ = {"DOCKER_HOST": f"tcp://{host}:{self._server.server_port}"}
 
     def __enter__(self):
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
@@ -71,10 +84,10 @@ class Engine:
         self._server.server_close()
 
 
-@pytest.fixture
-def engine(monkeypatch):
+@pytest.fixture(params=["port", "socket"])
+def engine(monkeypatch, request, tmp_path):
     monkeypatch.setattr(docker_source, "TIMEOUT_S", 0.3)
-    with Engine() as running:
+    with Engine(tmp_path / "docker.sock" if request.param == "socket" else None) as running:
         yield running
 
 
@@ -103,6 +116,41 @@ def test_an_engine_that_hangs_altogether_is_not_blamed_on_one_container(engine, 
     engine.answers["/containers/x/json"] = engine.answers["/_ping"] = None
     with pytest.raises(EngineUnavailable):
         source.inspect("x")
+
+
+def test_many_are_told_one_by_one_in_their_order(engine, source):
+    names = [f"c{n}" for n in range(20)]
+    for name in names:
+        engine.answers[f"/containers/{name}/json"] = document(name=name)
+    engine.answers |= {"/containers/c3/json": 404, "/containers/c7/json": 500, "/containers/c9/json": {"Id": "x"},
+                       "/containers/c12/json": None}
+    found = list(source.inspect_all(names))
+    assert [name for name, _ in found] == names
+    by_name = dict(found)
+    assert by_name.pop("c3") is None
+    for name in ("c7", "c9", "c12"):
+        fault = by_name.pop(name)
+        assert isinstance(fault, Unreadable)
+        assert name in str(fault)
+    assert {name: container.name for name, container in by_name.items()} == {name: name for name in by_name}
+
+
+def test_many_of_an_engine_that_hangs_or_goes_away_are_unknown(engine, source):
+    names = [f"c{n}" for n in range(20)]
+    for name in names[:5]:
+        engine.answers[f"/containers/{name}/json"] = document(name=name)
+    engine.answers |= {f"/containers/{name}/json": None for name in names[5:]} | {"/_ping": None}
+    told = source.inspect_all(names)
+    assert [next(told)[0] for _ in range(5)] == names[:5]
+    with pytest.raises(EngineUnavailable):
+        next(told)
+    # What nobody waits for any more is not asked for.
+    assert len({path for path in engine.asked if path.startswith("/containers")}) < len(names)
+
+
+def test_a_name_cannot_lead_to_another_question(engine, source):
+    assert source.inspect("../images/x") is None
+    assert not any(path.startswith("/images") for path in engine.asked)
 
 
 @pytest.mark.parametrize("answer", [500, 403, None, b"<html>"], ids=str)
