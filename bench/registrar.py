@@ -21,7 +21,7 @@ from typing import Any
 
 import docker
 
-from bench.figures import Timing, show, timed
+from bench.figures import Timing, section, show, show_amount, timed
 from deploy import go_demo
 from deploy.engine import engine
 from deploy.local import ConsulServer, RegistrarProcess, wait_until
@@ -103,7 +103,7 @@ def main() -> None:
         consul = stack.enter_context(ConsulServer())
         raw, proxy = Raw(consul), stack.enter_context(Gate(consul.address))
         only = ("--only-label", "=".join(*LABEL.items()))
-        print("\nregistrar")
+        section("registrar")
         floor = timed(lambda n: raw.register(f"c{n}"), TURNS)
         made = stack.enter_context(_containers(client, MANY))
         with RegistrarProcess(consul.address, "bench", "127.7.7.7", *only, http=True).wait_ready():
@@ -151,7 +151,7 @@ def _one_by_one(client: Any, raw: Raw, container: tuple[str, str], floor: Timing
         events.close()
     show("start event -> in the catalog", Timing(tuple(starts)), "one raw registration", floor)
     above = statistics.median(starts) - floor.median
-    print(f"{'  above one raw registration':58} {above:6.1f} ms (goal 5, {'met' if above <= 5 else 'missed'})")
+    show_amount("start event -> in the catalog, above one raw registration", above, f"{above:.1f} ms", 5)
     show("end event -> out of the catalog", Timing(tuple(ends)), "one raw registration", floor)
     show("stop signal -> out of rotation", Timing(tuple(drains)), "one raw registration", floor)
 
@@ -162,8 +162,9 @@ def _burst(client: Any, raw: Raw, made: Sequence[tuple[str, str]]) -> None:
         list(threads.map(lambda one: docker.APIClient(version="auto", timeout=120).start(one[0]), made))
     started = time.perf_counter()
     wait_until(lambda: raw.count("bench") == len(made), 60)
-    print(f"{len(made)} containers in a burst: the engine took {started - began:.1f} s, "
-          f"all were in the catalog {1000 * (time.perf_counter() - started):.0f} ms after the last start returned")
+    took, after = 1000 * (started - began), 1000 * (time.perf_counter() - started)
+    show_amount(f"{len(made)} containers in a burst, last start returned -> all in the catalog", after,
+                f"{after:.0f} ms, after {took / 1000:.1f} s of the engine's")
 
 
 def _start_with_many(consul: ConsulServer, raw: Raw, only: Sequence[str]) -> None:
@@ -183,7 +184,8 @@ def _start_with_many(consul: ConsulServer, raw: Raw, only: Sequence[str]) -> Non
             passes.append(float(re.findall(r"event=pass kind=full .*ms=(\d+)", registrar.output())[0]))
     show(f"{MANY} running containers -> all registered", Timing(tuple(passes)), f"{MANY} raw registrations",
          Timing(tuple(floors)), 1.2)
-    print(f"{'  from the start of the process':58} {statistics.median(wholes):6.0f} ms")
+    show(f"{MANY} running containers, from the start of the process", Timing(tuple(wholes)),
+         f"{MANY} raw registrations", Timing(tuple(floors)))
 
 
 def _idle(registrar: RegistrarProcess, proxy: Gate) -> None:
@@ -193,10 +195,11 @@ def _idle(registrar: RegistrarProcess, proxy: Gate) -> None:
     status = open(f"/proc/{registrar.pid}/status").read()  # noqa: SIM115
     resident = int(re.findall(r"VmRSS:\s+(\d+)", status)[0]) / 1024
     writes = len(proxy.writes()) - written
-    print(f"idle with {MANY} containers over {IDLE_S} s: {resident:.1f} MB resident (goal 40, "
-          f"{'met' if resident <= 40 else 'missed'}), {_cpu_s(registrar.pid) - cpu:.2f} s of CPU, "
-          f"{len(proxy.requests) - reads - writes} reads and {writes} writes at Consul (goal 0 writes, "
-          f"{'met' if not writes else 'missed'})")
+    cpu, reads = _cpu_s(registrar.pid) - cpu, len(proxy.requests) - reads - writes
+    idle = f"idle over {IDLE_S} s with {MANY} containers"
+    show_amount(f"{idle}: resident memory", resident, f"{resident:.1f} MB", 40)
+    show_amount(f"{idle}: processor time", cpu, f"{cpu:.2f} s")
+    show_amount(f"{idle}: writes to Consul", writes, f"{writes} writes, {reads} reads", 0)
 
 
 def _cpu_s(pid: int) -> float:
