@@ -34,6 +34,7 @@ from registrar.swarm import SwarmService, SwarmUnavailable, from_service
 T = TypeVar("T")
 
 TIMEOUT_S = 5
+AHEAD = 8  # answers that wait to be looked at
 AT_ONCE = 2  # inspects: the engine answers one in a quarter of a millisecond, so more are of no use
 DEFAULT_SOCKET = "/var/run/docker.sock"
 # What an engine answers differs from version to version of its API. Newer engines speak older versions for years; one
@@ -287,12 +288,12 @@ def _ahead(items: Sequence[str], ask: Callable[[str], T]) -> Iterator[tuple[str,
 
     Not by a pool: its threads would hold up the end of the program for as long as the engine hangs.
     """
-    answers = [(item, Future[T]()) for item in items]
-    waiting = deque(answers)
+    answers = deque((item, Future[T]()) for item in items)
+    waiting, room = deque(answers), threading.Semaphore(AHEAD)
 
     def work() -> None:
         with contextlib.suppress(IndexError):
-            while True:
+            while room.acquire():
                 item, future = waiting.popleft()
                 try:
                     future.set_result(ask(item))
@@ -302,10 +303,13 @@ def _ahead(items: Sequence[str], ask: Callable[[str], T]) -> Iterator[tuple[str,
     for _ in range(AT_ONCE):
         threading.Thread(target=work, name="inspect", daemon=True).start()
     try:
-        for item, future in answers:
+        while answers:
+            item, future = answers.popleft()  # an answer is held no longer than it is looked at
             yield item, partial(_result, future)
+            room.release()
     finally:
         waiting.clear()
+        room.release(AT_ONCE)
 
 
 def _asked(ask: Callable[[docker.APIClient, str], T], item: str, client: docker.APIClient) -> T:
