@@ -82,15 +82,17 @@ class ConsulClient:
 
     def wait_for_services(self, index: int) -> int:
         """Block until any service changes after `index` (0: do not block); the index to wait for next."""
+        # Ten thousand names are a long answer, and nobody asked for them.
         answer, found = self._long_poll("/v1/catalog/services", [], index)
-        self._named_services(answer)
+        if answer.content.strip() in (b"{}", b"null"):
+            raise _nothing_shown()
         return found
 
     @staticmethod
     def _named_services(answer: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
         # A live cluster always lists "consul" itself. A token that may read nothing is answered 200 and {}.
         if not answer:
-            raise CatalogDenied("Consul shows no service at all, not even its own: the token may not read services")
+            raise _nothing_shown()
         return {name: tuple(tags or ()) for name, tags in answer.items()}
 
     # --- the key-value store -------------------------------------------------------------------------------------
@@ -265,12 +267,12 @@ class ConsulClient:
         return self._transport.get(_json, path, params)
 
     def _long_poll(self, path: str, params: list[tuple[str, Any]], index: int,
-                   wait_s: float = WAIT_S) -> tuple[Any, int]:
+                   wait_s: float = WAIT_S) -> tuple[Response, int]:
         # An index of 0 or below would mean "do not wait" at best; never send one. A wait of 0 is Consul's 5 minutes.
         waiting = [("index", index), ("wait", f"{max(1, round(1000 * wait_s))}ms")] if index > 0 else []
         timeout = wait_s * 17 / 16 + 5 if waiting else READ_TIMEOUT_S
         answer, found = self._sanely(
-            lambda: self._transport.get(_json_and_index, path, [*params, *waiting], timeout=timeout))
+            lambda: self._transport.get(_with_index, path, [*params, *waiting], timeout=timeout))
         # An index that went backwards belongs to another history (a restored or emptied Consul): start over.
         return answer, (found if found >= index else 0)
 
@@ -332,6 +334,10 @@ class _Library:
         self.txn = consul.Consul.Txn(self)
 
 
+def _nothing_shown() -> CatalogDenied:
+    return CatalogDenied("Consul shows no service at all, not even its own: the token may not read services")
+
+
 def _answer(response: Response) -> Response:
     return response
 
@@ -340,9 +346,9 @@ def _json(response: Response) -> Any:
     return json.loads(response.body)
 
 
-def _json_and_index(response: Response) -> tuple[Any, int]:
+def _with_index(response: Response) -> tuple[Response, int]:
     # A key that does not exist answers 404 with an index, and can be waited for.
-    return (None if response.code == 404 else json.loads(response.body)), int(response.headers["X-Consul-Index"])
+    return response, int(response.headers["X-Consul-Index"])
 
 
 def _refuse_other_library() -> None:

@@ -207,6 +207,7 @@ class Applier:
             raise
         self._leaving.clear()  # the new worker never had them
         self._processes = None
+        self._replaced()
         self._verify_at = 0.0
         self.reloads += 1
 

@@ -18,7 +18,7 @@ from catalog.model import Instance
 log = logging.getLogger("proxy-api")
 
 SETTLE_S = 0.05  # before a bulk reading: a deployment registers more than one instance, and calls right after it
-REST = 4.0  # times what the last bulk reading took, before the next one
+REST = 2.0  # times what the last bulk reading took, before the next one
 STATUS_S = 1.5  # how often checks are read where a template that follows all asks about them; no index tells
 RETRY_S = 0.5  # after a failure
 _NEVER = float("inf")

@@ -13,7 +13,7 @@ from jinja2 import Environment
 
 from proxy_api import routing
 from proxy_api.route import RouteSpec
-from proxy_api.routing import Routing
+from proxy_api.routing import Frame, Routing
 from proxy_api.state import ProxyState, Server, Service
 
 MAIN_FILE = "haproxy.cfg"
@@ -88,6 +88,17 @@ class _Body:
     checked: int
 
 
+@dataclass(frozen=True, slots=True)
+class _HeadInputs:
+    """Everything that the text before the backends depends on."""
+
+    around: Surroundings
+    groups: tuple[Frame, ...]
+    check_options: str
+    customs: tuple[Service, ...]
+    resolves: bool
+
+
 class Renderer:
     """Renders states; the text of what did not change is taken from the last time."""
 
@@ -96,6 +107,7 @@ class Renderer:
         self._state = ProxyState()
         self._bodies: list[_Body] = []
         self._routing: tuple[tuple[RouteSpec, ...], Routing, Mapping[str, str]] | None = None
+        self._last_head: tuple[_HeadInputs, str] | None = None
 
     def __call__(self, state: ProxyState, around: Surroundings) -> Rendered:
         """The whole configuration of a state."""
@@ -105,13 +117,10 @@ class Renderer:
         # Generated backends first, then what templates say.
         generated = [body.text for body in bodies if not body.custom]
         customs = [(service, body.text) for service, body in zip(state.services, bodies, strict=True) if body.custom]
-        checks = check_options(sum(body.checked for body in bodies))
-        head = self._environment.get_template("haproxy.cfg.j2").render(
-            state=state, around=around, routing=routes, digest_map=DIGEST_MAP, check_options=checks,
-            customs=[service for service, _ in customs],
-            binds=[b for b in around.binds if not b.tls or around.certificates],
-            resolves=any(body.resolves for body in bodies),
-        )
+        checks = check_options(sum([body.checked for body in bodies]))
+        head = self._head(_HeadInputs(around, tuple(g.frame() for g in routes.groups), checks,
+                                      tuple(service for service, _ in customs),
+                                      True in [body.resolves for body in bodies]))
         text = "".join([head, *generated, *(text for _, text in customs)])
         files: dict[str, str] = {MAIN_FILE: text, **maps}
         if around.certificates:
@@ -120,6 +129,16 @@ class Renderer:
         digest = digest_of(files)
         files[DIGEST_MAP] = routing.map_text((("digest", digest),))
         return Rendered(state, routes, around, ConfigFiles(tuple(sorted(files.items())), digest), checks)
+
+    def _head(self, inputs: "_HeadInputs") -> str:
+        if self._last_head is None or self._last_head[0] != inputs:
+            around = inputs.around
+            self._last_head = inputs, self._environment.get_template("haproxy.cfg.j2").render(
+                around=around, groups=inputs.groups, customs=inputs.customs, check_options=inputs.check_options,
+                resolves=inputs.resolves, digest_map=DIGEST_MAP,
+                binds=[b for b in around.binds if not b.tls or around.certificates],
+            )
+        return self._last_head[1]
 
     def _routes(self, specs: tuple[RouteSpec, ...]) -> tuple[Routing, Mapping[str, str]]:
         if self._routing is None or self._routing[0] != specs:

@@ -59,6 +59,20 @@ class Group:
     prefixes: tuple[tuple[str, str], ...]
     exact: tuple[tuple[str, str], ...]
 
+    def frame(self) -> "Frame":
+        """The rules of the group, without what its maps hold."""
+        return Frame(self.name, self.levels, bool(self.prefixes), bool(self.exact))
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A group as the frontend's rules know it: its levels, and which of the maps there are."""
+
+    name: str
+    levels: tuple[Level, ...]
+    prefixes: bool
+    exact: bool
+
     @property
     def by_host(self) -> bool:
         """Whether the host of a request matters at all."""

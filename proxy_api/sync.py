@@ -30,7 +30,7 @@ from proxy_api.state import ProxyState
 log = logging.getLogger("proxy-api")
 
 TICK_S = 2.0  # how often what HAProxy serves is compared with what it should
-QUIET_S = 0.1  # without a call, before there is time for what nobody waits for
+QUIET_S = 0.3  # without a call, before there is time for what nobody waits for
 BUSY_S = 5.0  # how long calls may put that off
 RETRY_S = 0.5  # while Consul is away; after its return all is converged within 2 s
 CALL_TIMEOUT_S = 120.0
@@ -119,7 +119,7 @@ class Sync:
     def run(self) -> None:
         """Pass after pass until `stop`."""
         waiting: list[Job] = []
-        tended = time.monotonic()
+        tended = called = time.monotonic()
         while not self._stopping.is_set():
             jobs = self._collect(0.0 if waiting or self._known.pending() else self._patience())
             waiting += jobs
@@ -138,8 +138,9 @@ class Sync:
             self._untended = True
             self._deliver()
             now = time.monotonic()
-            quiet = not (jobs or waiting or self._calls.qsize())
-            if now > tended + (QUIET_S if quiet else BUSY_S):
+            if jobs or waiting or self._calls.qsize():
+                called = now
+            if now > max(called, tended) + QUIET_S or now > tended + BUSY_S:
                 self._tend()
                 tended = time.monotonic()
         self._refuse(waiting + self._collect(0.0), Unavailable("proxy-api is stopping; nothing was changed"))

@@ -9,7 +9,7 @@ from catalog.errors import CatalogError
 log = logging.getLogger("proxy-api")
 
 PAUSE_S = 0.5  # after a failure, and the least time between two hints of a busy catalog
-MIN_INTERVAL_S = 0.05
+MIN_INTERVAL_S = 0.01
 
 
 def watch(wait: Callable[[int], int], hint: Callable[[int], None], stop: threading.Event) -> None:
