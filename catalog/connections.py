@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from catalog.address import UNIX, Endpoint
-from catalog.http1 import Conversation
+from catalog.conversation import Conversation
 
 CONNECT_TIMEOUT_S = 2.0
 # A long poll is silent for a minute, so only the kernel can tell a Consul that is cut off from one that has no news:

@@ -10,13 +10,14 @@ import os
 import ssl
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from email.message import Message
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode
 
 from catalog.address import UNIX, Endpoint, verifies
 from catalog.connections import Connections, NotConnected
+from catalog.conversation import BadAnswer
 from catalog.errors import CatalogDenied, CatalogRejected, CatalogUnavailable, Conflict
-from catalog.http1 import BadAnswer
 
 MAX_CONNECTIONS = 4  # per process (design section 5)
 READ_TIMEOUT_S = 10.0
@@ -28,7 +29,7 @@ class Response(NamedTuple):
     """An answer in the shape that python-consul2's callbacks take apart."""
 
     code: int
-    headers: Mapping[str, str]
+    headers: Message
     body: str
     content: bytes
 

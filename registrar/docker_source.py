@@ -25,7 +25,7 @@ import requests
 import urllib3
 from docker.errors import APIError, DockerException, NotFound
 
-from catalog.http1 import Answer, Conversation
+from catalog.conversation import Answer, Conversation
 from registrar.container import Container, from_inspect, is_image_id
 from registrar.drains import End, Signal
 from registrar.outside import EngineUnavailable, Happening, Unreadable

@@ -138,11 +138,11 @@ def test_no_program_imports_what_only_tests_and_the_demo_have() -> None:
 def test_the_shell_knows_edges_only_by_its_own_protocols() -> None:
     edges = {"proxy_api.haproxy", "proxy_api.store", "proxy_api.template_files", "proxy_api.certificates",
              "proxy_api.surroundings", "catalog.consul_client", "catalog.transport", "catalog.connections",
-             "catalog.http1"}
+             "catalog.conversation"}
     assert sorted(i for i in imports("proxy_api.sync") if within(i, edges)) == []
     assert sorted(i for i in imports("proxy_api.watch") if within(i, edges)) == []
     registrars = {"registrar.docker_source", "registrar.status_http", "catalog.consul_client", "catalog.transport",
-                  "catalog.connections", "catalog.http1"}
+                  "catalog.connections", "catalog.conversation"}
     for name in ("registrar.reconcile", "registrar.loop", "registrar.hints"):
         assert sorted(i for i in imports(name) if within(i, registrars)) == []
 

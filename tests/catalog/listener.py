@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import socket
 import ssl
 import threading
@@ -68,7 +69,7 @@ class Listener:
                 connection = self._tls.wrap_socket(connection, server_side=True)
             self._connections.append(connection)
             with connection:
-                while request := connection.recv(65536):
+                while request := _request(connection):
                     self.requests.append(request)
                     answer = self._answer(request)
                     if not answer:
@@ -79,3 +80,16 @@ class Listener:
         finally:
             with self._lock:
                 self.open -= 1
+
+
+def _request(connection: socket.socket) -> bytes:
+    """The bytes of one request; b"" where the peer has hung up."""
+    said = b""
+    while True:
+        head, end, body = said.partition(b"\r\n\r\n")
+        length = re.search(rb"\r\nContent-Length: (\d+)", head)
+        if end and len(body) >= int(length[1] if length else 0):
+            return said
+        if not (more := connection.recv(65536)):
+            return b""
+        said += more

@@ -28,7 +28,7 @@ def judged(files: dict[str, str], custom: Custom | None = None, keys: tuple[tupl
            around: Surroundings = AROUND) -> Judged:
     spec = RouteSpec("t", template="t")
     state = ProxyState((Service(spec, custom=custom),) if custom else ())
-    rendered = Rendered(state, Routing((), ()), around, ConfigFiles(tuple(sorted(files.items())), "d"))
+    rendered = Rendered(state, Routing((), ()), around, ConfigFiles(tuple(sorted(files.items())), "d"), "")
     return Judged({"t": Release(spec, keys=keys)}, Resolution(state, {}, {}), rendered)
 
 

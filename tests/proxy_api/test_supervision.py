@@ -169,7 +169,7 @@ def test_a_haproxy_whose_pid_is_not_known_is_adopted_all_the_same(proxy: ProxyPr
     before = settled(haproxy)
     running = proxy.haproxy_pids()
     proxy.process.kill()
-    wait_until(lambda: set(proxy.pids()) == set(running), 10, "the API ends, HAProxy does not")
+    wait_until(lambda: set(proxy.pids()) == set(running), 30, "the API ends, HAProxy does not")
     file = proxy.configs_path / "haproxy.pid"
     if note is None:
         file.unlink()
