@@ -1,5 +1,6 @@
 """Registrations that are sent while the rest of the engine is still looked at: at start, Consul need not wait. Pure."""
 
+import contextlib
 from collections.abc import Callable
 
 from catalog.errors import CatalogError
@@ -26,19 +27,21 @@ class Early:
             self._sent[registration.id] = registration, self._begin(write)
 
     def take(self, registration: Registration) -> Send | None:
-        """The end of exactly this registration's write; None where it was not sent."""
-        sent, end = self._sent.get(registration.id, (None, None))
-        if sent != registration:
-            return None
-        del self._sent[registration.id]
-        return end
+        """The end of exactly this registration's write; None where it was not sent.
+
+        Where another one was sent for its id, that has ended by then: the later of the two is the one that counts.
+        """
+        sent, end = self._sent.pop(registration.id, (None, None))
+        if sent == registration or end is None:
+            return end
+        with contextlib.suppress(CatalogError):  # nobody has asked for it
+            end()
+        return None
 
     def finish(self) -> bool:
         """Wait for what nobody took; whether there was any, which means that Consul holds what no pass has decided."""
         left, self._sent = self._sent, {}
         for _, end in left.values():
-            try:
+            with contextlib.suppress(CatalogError):  # nobody has asked for it
                 end()
-            except CatalogError:
-                pass  # nobody has asked for it
         return bool(left)

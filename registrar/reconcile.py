@@ -238,7 +238,7 @@ class Reconciler:
 
     def _saw(self, container_id: str, container: Container) -> None:
         try:
-            self._containers[container_id] = self._swarm.complete(container)
+            container = self._containers[container_id] = self._swarm.complete(container)
         except SwarmUnavailable as fault:
             self._unreadable[container_id] = f"container {container.name}: {fault}"
             return

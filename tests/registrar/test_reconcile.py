@@ -7,6 +7,7 @@ import pytest
 from catalog.errors import CatalogDenied, CatalogRejected, CatalogUnavailable
 from catalog.model import AgentService
 from registrar.drains import End, Signal
+from registrar.early import Early
 from registrar.outside import EngineUnavailable
 from registrar.reconcile import NO_LEADER
 from tests.registrar.fakes import World
@@ -506,6 +507,20 @@ def test_what_was_sent_early_and_refused_is_a_failure_that_is_tried_again(world)
     world.agent.refuse.clear()
     world.now += 60
     assert world.hint().registered == ("n1:a:8080",)
+
+
+def test_what_was_sent_early_and_then_decided_otherwise_has_ended_before_the_rest_is_written(world):
+    world.engine.run("a")
+    one = world.reconciler.preview().registrations[0]
+    order = []
+    early = Early(lambda write: lambda: order.append(write()))
+    early.send(one, lambda: "early")
+    assert early.take(replace(one, name="other")) is None
+    assert order == ["early"]
+    assert not early.finish(), "it is settled"
+    early.send(one, lambda: "again")
+    early.take(one)()
+    assert order == ["early", "again"]
 
 
 def test_nothing_is_sent_early_that_others_have_a_say_in(world):
