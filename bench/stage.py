@@ -18,6 +18,10 @@ from deploy.local import Answer, ConsulServer, ProxyProcess, http_get
 _BAD = re.compile(r"Traceback|event=(?:pass-failed|defect|runtime-failed|drift|apply-failed|rollback-failed)")
 
 
+# More than the default, because a hundred reloads in a row would end the streams that are to outlive them.
+MAX_OLD_WORKERS = "250"
+
+
 class Stage:
     """`with Stage(1000) as stage:` has a proxy that serves 1,000 services, three instances each."""
 
@@ -35,7 +39,7 @@ class Stage:
             filling.fill(self.consul, self.services, self.origin.host, self.origin.ports)
             self.raw = Raw(self.consul)
             self._stack.callback(self.raw.close)
-            self.proxy = ProxyProcess(self.consul.address, tls=True)
+            self.proxy = ProxyProcess(self.consul.address, tls=True, env={"MAX_OLD_WORKERS": MAX_OLD_WORKERS})
             self._stack.callback(self.proxy.close)
             self.certify()
             self.proxy.start().wait_ready(120)
