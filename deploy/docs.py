@@ -16,6 +16,7 @@ from proxy_api.consul_template.functions import VOCABULARY
 from proxy_api.plan import CAUSES
 from proxy_api.route import LEGACY_KEYS, PARAMETERS, RESTRICTING, STEERING, Parameter
 from proxy_api.settings import SETTINGS
+from registrar.reference import code, table
 
 DOCUMENT = ROOT / "docs" / "proxy-api.md"
 
@@ -61,23 +62,23 @@ def steering() -> str:
 
 
 def _parameters(rows: Iterable[Parameter]) -> str:
-    return _table(("Parameter", "Default", "Meaning"), ((_code(p.name), _default(p.default), p.help) for p in rows))
+    return table(("Parameter", "Default", "Meaning"), ((code(p.name), _default(p.default), p.help) for p in rows))
 
 
 def causes() -> str:
     """What the metric of changes is told apart by."""
-    return _table(("Cause", "Meaning"), ((_code(name), meaning) for name, meaning in CAUSES.items()))
+    return table(("Cause", "Meaning"), ((code(name), meaning) for name, meaning in CAUSES.items()))
 
 
 def refused() -> str:
     """The predecessor's parameters that are refused, not ignored."""
-    return ", ".join(_code(name) for name in sorted(RESTRICTING)) + "."
+    return ", ".join(code(name) for name in sorted(RESTRICTING)) + "."
 
 
 def settings() -> str:
     """The settings."""
-    rows = ((_code(s.name), _code(s.default) if s.default else "", s.help) for s in SETTINGS)
-    return _table(("Variable", "Default", "Meaning"), rows)
+    rows = ((code(s.name), code(s.default) if s.default else "", s.help) for s in SETTINGS)
+    return table(("Variable", "Default", "Meaning"), rows)
 
 
 def statuses() -> str:
@@ -86,22 +87,22 @@ def statuses() -> str:
     for value in vars(errors).values():
         if isinstance(value, type) and issubclass(value, errors.ProxyError) and value is not errors.ProxyError:
             found.setdefault(value.status, []).append(" ".join((value.__doc__ or "").split()))
-    return _table(("Status", "When"), ((str(status), " ".join(texts)) for status, texts in sorted(found.items())))
+    return table(("Status", "When"), ((str(status), " ".join(texts)) for status, texts in sorted(found.items())))
 
 
 def keys() -> str:
     """The keys of 2016."""
-    return _table(("Key", "Holds"), ((_code(key), _code(name)) for key, name in LEGACY_KEYS.items()))
+    return table(("Key", "Holds"), ((code(key), code(name)) for key, name in LEGACY_KEYS.items()))
 
 
 def functions() -> str:
     """consul-template's functions that are there."""
-    return ", ".join(_code(name) for name in sorted(VOCABULARY.names, key=str.lower)) + "."
+    return ", ".join(code(name) for name in sorted(VOCABULARY.names, key=str.lower)) + "."
 
 
 def fields() -> str:
     """What a template sees of an instance."""
-    return ", ".join(_code(f".{name}") for name in consul_template.ServiceEntry.__dataclass_fields__) + "."
+    return ", ".join(code(f".{name}") for name in consul_template.ServiceEntry.__dataclass_fields__) + "."
 
 
 PARTS: dict[str, Callable[[], str]] = {
@@ -117,19 +118,10 @@ PARTS: dict[str, Callable[[], str]] = {
 }
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
-
-
-def _code(text: str) -> str:
-    return f"`{text}`"
-
-
 def _default(value: object) -> str:
     if isinstance(value, bool):
-        return _code(str(value).lower())
-    return _code(str(value)) if value else ""
+        return code(str(value).lower())
+    return code(str(value)) if value else ""
 
 
 if __name__ == "__main__":

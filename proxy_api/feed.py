@@ -1,8 +1,8 @@
 """The catalog, read in a thread of its own whenever it moved, so that no call waits behind a reading. Shell.
 
 A few services that follow everything are read at once and by themselves; the rest follows in bulk, as often as it is
-cheap enough: a busy catalog of thirty thousand instances must not keep a core busy. Two replicas of Consul's own data
-would be needed to read less: its index tells that some service moved, not which.
+cheap enough: a busy catalog of thirty thousand instances must not keep a core busy. Less cannot be read: Consul's index
+tells that some service moved, not which.
 """
 
 import logging

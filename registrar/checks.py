@@ -148,14 +148,20 @@ def _headers(keys: Keys, report: Report) -> tuple[tuple[str, tuple[str, ...]], .
 
 def _switch(keys: Keys, key: str, report: Report) -> bool:
     """A key that Registrator takes for a yes whatever its value; a no means no here."""
-    entry = keys.get(key)
+    return switched(keys.get(key), False, True, report)
+
+
+def switched(entry: Entry | None, absent: bool, doubtful: bool, report: Report) -> bool:
+    """What a key says that is a yes or a no: `absent` where it is not there; `doubtful`, and that is told, where it is
+    neither of them.
+    """
     if entry is None:
-        return False
+        return absent
     try:
         return read_bool(entry.value)
     except ValueError as fault:
-        report(entry, f"{fault}: taken for true")
-        return True
+        report(entry, f"{fault}: taken for {str(doubtful).lower()}")
+        return doubtful
 
 
 def _is_on(value: str) -> bool:

@@ -31,8 +31,8 @@ def filled(text: str) -> str:
 
 def options() -> str:
     """The options."""
-    return _table(("option", "variable", "default", "meaning"), (
-        (_code(("-" if o.name in REGISTRATORS else "--") + o.name), _code(o.variable), _default(o), _meaning(o))
+    return table(("option", "variable", "default", "meaning"), (
+        (code(("-" if o.name in REGISTRATORS else "--") + o.name), code(o.variable), _default(o), _meaning(o))
         for o in OPTIONS))
 
 
@@ -41,31 +41,31 @@ def commands() -> str:
     rows = []
     for command in COMMANDS:
         words = " ".join(("registrar", command.name, *command.words))
-        rows.append((_code(words), command.help))
-        rows += [(_code(f"--{o.name}" + ("" if o.switch else f" {o.rule}")), o.help) for o in command.options]
-    return _table(("command", "meaning"), rows)
+        rows.append((code(words), command.help))
+        rows += [(code(f"--{o.name}" + ("" if o.switch else f" {o.rule}")), o.help) for o in command.options]
+    return table(("command", "meaning"), rows)
 
 
 def keys() -> str:
     """The metadata keys."""
-    return _table(("key", "effect"), ((_code(key), text) for key, text in (*attributes.KEYS, *checks.KEYS)))
+    return table(("key", "effect"), ((code(key), text) for key, text in (*attributes.KEYS, *checks.KEYS)))
 
 
 def functions() -> str:
     """The functions of tag templates that are Registrator's."""
-    return _table(("function", "gives"), ((_code(usage), text) for usage, text in USAGES))
+    return table(("function", "gives"), ((code(usage), text) for usage, text in USAGES))
 
 
 def events() -> str:
     """The engine's events."""
-    return _table(("event", "what follows"), ((_code(event), text) for event, text in EVENTS))
+    return table(("event", "what follows"), ((code(event), text) for event, text in EVENTS))
 
 
 def metrics() -> str:
     """The metrics."""
     families = sorted(Metrics().registry.collect(), key=lambda family: family.name)
-    return _table(("metric", "kind", "meaning"), (
-        (_code(f.name + ("_total" if f.type == "counter" else "")), f.type, f.documentation) for f in families))
+    return table(("metric", "kind", "meaning"), (
+        (code(f.name + ("_total" if f.type == "counter" else "")), f.type, f.documentation) for f in families))
 
 
 PARTS: dict[str, Callable[[], str]] = {
@@ -74,23 +74,25 @@ PARTS: dict[str, Callable[[], str]] = {
 
 
 def _meaning(option: Option) -> str:
-    words = f"{_code(option.rule)}: " if option.rule else ""
+    words = f"{code(option.rule)}: " if option.rule else ""
     return f"{words}{option.help}"
 
 
 def _default(option: Option) -> str:
     if option.switch:
         return "on" if option.default else "off"
-    return _code(f"{option.default:g}" if isinstance(option.default, float) else str(option.default)) \
+    return code(f"{option.default:g}" if isinstance(option.default, float) else str(option.default)) \
         if option.default or option.default == 0 else ""
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table in Markdown."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
-def _code(text: str) -> str:
+def code(text: str) -> str:
+    """Text as it is typed, in Markdown."""
     return f"`{text}`"
 
 

@@ -6,11 +6,11 @@ from typing import Protocol
 
 from registrar import endpoints, naming
 from registrar.attributes import meta_of
-from registrar.checks import Report, Target, check_of
+from registrar.checks import Report, Target, check_of, switched
 from registrar.container import Container, Port
 from registrar.endpoints import Endpoint, Node, Refused
 from registrar.filters import Filter, is_one_off, why_left_out
-from registrar.grammar import duration_seconds, is_loopback, read_bool, read_host, split_list, unique
+from registrar.grammar import duration_seconds, is_loopback, read_host, split_list, unique
 from registrar.health import CONSUL_STATUS, HEALTHY, STARTING
 from registrar.metadata import Entry, Fault, Keys, read_metadata
 from registrar.registration import MIRROR_TTL_S, Beat, Check, Registration, Weights, marked
@@ -196,12 +196,8 @@ def _without_flood(container: Container, usable: list[tuple[Port, Keys, Endpoint
 
 
 def _ignored(entry: Entry, report: Report) -> bool:
-    try:
-        return read_bool(entry.value)
-    except ValueError as fault:
-        # Registrator takes any value for a yes, and whoever wrote it did not want the port in the catalog.
-        report(entry, f"{fault}: taken for true")
-        return True
+    # Registrator takes any value for a yes, and whoever wrote it did not want the port in the catalog.
+    return switched(entry, False, True, report)
 
 
 def _address_from_label(container: Container, wishes: Wishes, faults: list[Fault]) -> str:
@@ -267,7 +263,7 @@ def _registration(container: Container, port: Port, keys: Keys, endpoint: Endpoi
         exposed=str(port),
         beats=_beats(container, check, wishes),
         weights=_weights(keys, report),
-        tag_override=_switch(keys, "enable_tag_override", False, report),
+        tag_override=switched(keys.get("enable_tag_override"), False, False, report),
         unsettled=common.unsettled,
     )
     return marked(draft, node.id, container.id)
@@ -324,7 +320,7 @@ def _id(keys: Keys, report: Report) -> str:
 
 def _tags(port: Port, keys: Keys, wishes: Wishes, common: Tags, report: Report) -> tuple[str, ...]:
     entries = keys.all("tags")
-    if not _switch(keys, "merge_tags", wishes.merge_tags, report):
+    if not switched(keys.get("merge_tags"), wishes.merge_tags, wishes.merge_tags, report):
         entries = entries[:1]
     own = tuple(tag for entry in entries for tag in split_list(entry.value))
     for entry in entries:
@@ -332,14 +328,3 @@ def _tags(port: Port, keys: Keys, wishes: Wishes, common: Tags, report: Report) 
             report(entry, "tags have printable characters only: the others are left out")
     protocol = () if port.protocol == "tcp" else (port.protocol,)
     return unique((*(tag for tag in own if tag.isprintable()), *common.tags, *protocol))
-
-
-def _switch(keys: Keys, key: str, default: bool, report: Report) -> bool:
-    entry = keys.get(key)
-    if entry is None:
-        return default
-    try:
-        return read_bool(entry.value)
-    except ValueError as fault:
-        report(entry, f"{fault}: taken for {str(default).lower()}")
-        return default
