@@ -20,6 +20,7 @@ from deploy.local import Answer, ConsulServer, ProxyProcess, child_environment, 
 from deploy.origin import Origin
 from proxy_api.haproxy import Haproxy
 from tests.consul_gate import Gate
+from tests.instances import add
 from tests.patched import patched
 
 DRY_KEYS = {"DryRun", "Commands", "Diff"}
@@ -29,23 +30,6 @@ DRY_KEYS = {"DryRun", "Commands", "Diff"}
 def proxy(consul: ConsulServer) -> Iterator[ProxyProcess]:
     with ProxyProcess(consul.address) as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def a() -> Iterator[Origin]:
-    with Origin("a") as origin:
-        yield origin
-
-
-@pytest.fixture(scope="module")
-def b() -> Iterator[Origin]:
-    with Origin("b") as origin:
-        yield origin
-
-
-def add(consul: ConsulServer, service: str, origin: Origin) -> str:
-    return consul.register(service, origin.host, origin.port, id=f"n:{service}_{origin.name}:8080",
-                           meta={"registrar-container": f"c-{origin.name}"})
 
 
 def write(proxy: ProxyProcess, name: str, text: str) -> str:

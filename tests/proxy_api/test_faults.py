@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
@@ -11,24 +10,8 @@ import pytest
 from deploy.local import Answer, ConsulServer, ProxyProcess, wait_until
 from deploy.origin import Origin
 from tests.consul_gate import Gate, Held
+from tests.instances import add
 from tests.stored import stored
-
-
-@pytest.fixture(scope="module")
-def a() -> Iterator[Origin]:
-    with Origin("a") as origin:
-        yield origin
-
-
-@pytest.fixture(scope="module")
-def b() -> Iterator[Origin]:
-    with Origin("b") as origin:
-        yield origin
-
-
-def add(consul: ConsulServer, service: str, origin: Origin) -> str:
-    return consul.register(service, origin.host, origin.port, id=f"n:{service}_{origin.name}:8080",
-                           meta={"registrar-container": f"c-{origin.name}"})
 
 
 def test_consul_started_ten_seconds_after_the_proxy(a: Origin) -> None:
