@@ -1,7 +1,6 @@
 """The command `registrar`: builds the parts from the settings, starts them, and ends them on a signal."""
 
 import os
-import signal
 import sys
 import threading
 import time
@@ -30,6 +29,7 @@ from registrar.pool import Pool
 from registrar.reconcile import Reconciler
 from registrar.report import as_json, render, table
 from registrar.settings import Settings, read_settings
+from registrar.signals import stop_on_signal
 from registrar.status_http import StatusServer
 from registrar.watch_nodes import NodeWatch
 from registrar.writes import Together
@@ -41,9 +41,7 @@ LOOP_ENDS_WITHIN_S = 5.0
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run until a signal (or once); the exit status is 0, 1 for what did not work, 2 for a usage error."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    stop = stop_on_signal()
     if {"-h", "-help", "--help"} & set(given):
         print(usage(), end="")
         return 0

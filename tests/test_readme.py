@@ -91,7 +91,7 @@ def test_the_tour_does_what_the_readme_says(name: str, tmp_path: Path) -> None:
     results = run_in_one_shell([own, *(t.command for t in typed[1:])], environment(tmp_path))
     transcript = "\n".join(f"$ {t.command}\n{output}" for t, (_, output) in zip(typed, results, strict=False))
     for expected, (code, output) in zip(typed, results, strict=False):
-        assert code == 0, f"{expected.command} ended with {code}:\n{transcript}"
+        assert code == 0, f"{expected.command} ended with {code}: {output}\n{transcript}"
         assert expected.lacking(output) == [], f"{expected.command}:\n{transcript}"
     assert len(results) == len(typed), transcript
     wait_until(lambda: not _with_environment(f"TOUR={name}"), 10, "the tour's own last commands end all it started")

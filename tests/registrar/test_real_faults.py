@@ -1,7 +1,11 @@
 """Consul and Docker failing in every way, the registrar beside them: afterwards the catalog is right again."""
 
+import contextlib
+import ctypes
+import os
 import secrets
 import signal
+import threading
 import time
 
 import pytest
@@ -290,3 +294,29 @@ def test_a_frozen_consul_does_not_keep_it_from_ending_at_once(label, consul):
         registrar.signal(signal.SIGTERM)
         assert registrar.wait(5) == 0 and time.monotonic() - began < 5
         consul.thaw()
+
+
+def test_a_consul_that_freezes_during_a_burst_does_not_keep_it_from_ending_at_once(label, consul):
+    held = threading.Event()
+
+    def hold(method, path):
+        if method == "PUT":
+            held.wait(60)
+
+    with contextlib.ExitStack() as stack, Gate(consul.address) as gate:
+        stack.callback(held.set)
+        gate.before = hold
+        for _ in range(6):
+            stack.enter_context(Container(labels=label, env=WEB))
+        registrar = stack.enter_context(start(gate, label))
+        wait_until(lambda: len(gate.writes()) > 1, 10, "more than one write is held")
+        registrar.signal(signal.SIGTERM)
+        assert registrar.wait(5) == 0
+
+
+def test_a_signal_ends_it_whichever_thread_the_kernel_gives_it_to(label, consul):
+    with start(consul, label).wait_ready() as registrar:
+        threads = [int(name) for name in os.listdir(f"/proc/{registrar.pid}/task")]
+        other = next(thread for thread in sorted(threads, reverse=True) if thread != registrar.pid)
+        assert ctypes.CDLL(None).tgkill(registrar.pid, other, signal.SIGTERM) == 0
+        assert registrar.wait(5) == 0
