@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import tempfile
-import threading
 import time
 from collections import Counter
 from contextlib import ExitStack
@@ -13,14 +12,14 @@ from pathlib import Path
 from typing import Self
 
 from bench.figures import show_amount, trouble
+from bench.pings import GOAL_MS, Pinger
 from bench.stage import Stage
 from bench.streams import Download, StreamOrigin, WebSocket
-from deploy.local import http_get, wait_until
+from deploy.local import wait_until
 from tests.load import PacedLoad
 
 CHANGES = 200
 AT_MOST_S = 120.0  # where a change takes seconds, there are fewer of them, and the figure says how many
-PING_GOAL_MS = 50.0
 
 
 class H2Load:
@@ -61,30 +60,6 @@ class H2Load:
         self._directory.cleanup()
 
 
-class Pings:
-    """How long the API takes to answer a ping, all the time."""
-
-    def __init__(self, url: str) -> None:
-        self._url = url
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self.times_ms: list[float] = []
-
-    def _run(self) -> None:
-        while not self._stop.wait(0.02):
-            began = time.perf_counter()
-            answered = http_get(self._url, timeout=60).status == 200
-            self.times_ms.append(1000 * (time.perf_counter() - began) if answered else float("inf"))
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join(65)
-
-
 def lost(stage: Stage) -> None:
     """The changes, four in turn: an instance joins, a service comes, the instance leaves, the service goes."""
     proxy = stage.proxy
@@ -103,7 +78,7 @@ def lost(stage: Stage) -> None:
         socket = WebSocket(proxy.address, proxy.port, "/stream/echo")
         for load in kinds.values():
             loads.enter_context(load)
-        pings = loads.enter_context(Pings(f"{proxy.api_url}/v1/docker-flow-proxy/ping"))
+        pinger = loads.enter_context(Pinger(stage))
         before, began = stage.counts(), time.perf_counter()
         changes = _change(stage)
         took = time.perf_counter() - began
@@ -125,9 +100,7 @@ def lost(stage: Stage) -> None:
                     goal=0)
         if fault:
             trouble(f"{what}: {fault}")
-    times = sorted(pings.times_ms)
-    show_amount("ping meanwhile, slowest of 100", times[int(len(times) * 0.99)],
-                f"{times[int(len(times) * 0.99)]:.0f} ms; slowest of {len(times)}: {times[-1]:.0f} ms", PING_GOAL_MS)
+    show_amount("ping meanwhile, slowest of 100", pinger.pings.slowest_of_100, str(pinger.pings), GOAL_MS)
 
 
 def _live(stage: Stage) -> list[int]:

@@ -6,7 +6,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterable
 
-from bench import changes, figures, loss, predecessor, recovery, throughput
+from bench import changes, figures, loss, pings, predecessor, recovery, throughput
 from bench.filling import INSTANCES
 from bench.stage import Stage
 
@@ -38,6 +38,7 @@ def _figures(stage: Stage, whole: bool) -> None:
     if whole:
         _try("served", lambda: changes.served(stage))
         _try("work", lambda: changes.work(stage))
+        _try("pings", lambda: pings.meanwhile(stage))
         _try("requests lost", lambda: loss.lost(stage))
     # What it weighs after all that, and not when it has just begun.
     _try("memory", lambda: recovery.memory(stage))

@@ -70,14 +70,14 @@ def _all_right(stage: Stage) -> None:
 
 
 def memory(stage: Stage) -> None:
-    """Of the API (supervisor and both of gunicorn's processes) and of HAProxy; and its connections to Consul."""
+    """Of proxy-api (supervisor, writer, and both of gunicorn's processes), of HAProxy; and connections to Consul."""
     haproxy = stage.proxy.haproxy_pids()
     api = [pid for pid in stage.proxy.pids() if pid not in haproxy]
     goal = MEMORY_GOAL_MB if stage.services == 5000 else None
     whole = sum(_kb(pid, "smaps_rollup", "Pss") for pid in api) / 1024
     each = " + ".join(f"{_kb(pid, 'status', 'VmRSS') / 1024:.0f}" for pid in api)
     show_amount("memory of proxy-api, shared pages counted once", whole,
-                f"{whole:.0f} MB (supervisor and gunicorn; resident by themselves {each} MB)", goal)
+                f"{whole:.0f} MB (supervisor, writer and gunicorn; resident by themselves {each} MB)", goal)
     weights = [_kb(pid, "status", "VmRSS") / 1024 for pid in haproxy]
     show_amount("memory of HAProxy, resident", sum(weights),
                 f"{' + '.join(f'{mb:.0f}' for mb in weights)} MB (its master, then its workers)")

@@ -11,7 +11,7 @@ import click
 
 from proxy_api.errors import InvalidSettings
 from proxy_api.settings import SETTINGS, Settings, from_environ
-from proxy_api.supervisor import CannotStart, Supervisor, own_command
+from proxy_api.supervisor import CannotStart, Supervisor
 
 log = logging.getLogger("proxy-api")
 
@@ -41,22 +41,23 @@ def serve(**flags: str | None) -> None:
     if not settings.api_token and not settings.on_loopback:
         log.warning("event=open-api ip=%s hint=\"anyone who reaches the port can change routes: set API_TOKEN, "
                     'or IP=127.0.0.1"', settings.ip)
-    passed = [word for setting in SETTINGS if (text := flags[setting.field]) is not None
-              for word in (setting.flag, text)]
     try:
-        sys.exit(Supervisor(settings, own_command(["api", *passed])).run())
+        sys.exit(Supervisor(settings, _write, _answer).run())
     except (CannotStart, InvalidSettings) as fault:
         _give_up(str(fault))
 
 
-@main.command(hidden=True, help="Run the API alone; `serve` starts it.")
-@_options
-def api(**flags: str | None) -> None:
-    """The API's process."""
-    settings = _settings(flags)
-    from proxy_api.api_server import Server  # Flask, gunicorn and the libraries of the API: not for the supervisor
+def _write(settings: Settings) -> Callable[[], None]:
+    """The writer's process; its libraries are imported when HAProxy has been started."""
+    from proxy_api import writer
+    return lambda: writer.run(settings)
+
+
+def _answer(settings: Settings) -> Callable[[], None]:
+    """The API's process; Flask and gunicorn are imported when the writer has been started."""
+    from proxy_api.api_server import Server
     sys.argv = sys.argv[:1]  # gunicorn reads it
-    Server(settings).run()
+    return lambda: Server(settings).run()
 
 
 @main.command(help="Ask a running API what a reconfigure (or remove) would do, and change nothing. The parameters are "

@@ -6,9 +6,8 @@ Source of the ten keys and their order: the answer of 2016-05-28 (reference/prox
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from proxy_api import preview
 from proxy_api.errors import ProxyError
-from proxy_api.jobs import DryRun, Outcome, Report
+from proxy_api.jobs import Outcome, Report, Shown
 
 MAX_WARNINGS = 20
 
@@ -56,12 +55,12 @@ def changed(given: Mapping[str, Sequence[str]], outcome: Outcome, warnings: Sequ
         "Change": outcome.change,
         "Reason": outcome.reason,
         "Warnings": told,
-        **(_dry_run(outcome.dry_run) if outcome.dry_run is not None else {}),
+        **(_dry_run(outcome.shown) if outcome.shown is not None else {}),
     }
 
 
-def _dry_run(run: DryRun) -> Json:
-    return {"DryRun": True, "Commands": preview.commands(run), "Diff": preview.difference(run)}
+def _dry_run(shown: Shown) -> Json:
+    return {"DryRun": True, "Commands": list(shown.commands), "Diff": shown.difference}
 
 
 def failed(given: Mapping[str, Sequence[str]], fault: ProxyError) -> Json:

@@ -18,9 +18,17 @@ class DryRun:
 
 
 @dataclass(frozen=True, slots=True)
+class Shown:
+    """What a dry run shows: the runtime commands, and the difference of the configuration's files."""
+
+    commands: tuple[str, ...]
+    difference: str
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
-    """A change that is committed and serving. `change` is nothing, runtime or reload. With `dry_run`, one that would
-    be; `version` is then what is in Consul now.
+    """A change that is committed and serving. `change` is nothing, runtime or reload. Of a dry run, one that would be;
+    `version` is then what is in Consul now.
     """
 
     servers: int
@@ -29,6 +37,7 @@ class Outcome:
     reason: str
     warnings: tuple[str, ...] = ()
     dry_run: DryRun | None = None
+    shown: Shown | None = None
 
 
 @dataclass(slots=True, eq=False)

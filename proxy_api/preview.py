@@ -13,7 +13,7 @@ from difflib import SequenceMatcher
 from math import inf
 
 from proxy_api.accept import Judged
-from proxy_api.jobs import DryRun
+from proxy_api.jobs import DryRun, Shown
 from proxy_api.plan import Runtime
 from proxy_api.render import DIGEST_MAP
 
@@ -30,9 +30,10 @@ _TELLING = re.compile(r"passw|secret|token|auth|credential|api.?key|bearer|cooki
 _SHORTEST = 6  # characters of a key's value: shorter ones would hide half of the text
 
 
-def commands(run: DryRun) -> list[str]:
-    """The runtime commands, as they would go over the socket."""
-    return [command.line for command in run.step.commands] if isinstance(run.step, Runtime) else []
+def shown(run: DryRun) -> Shown:
+    """What is shown of a dry run. The commands are as they would go over the socket."""
+    commands = tuple(command.line for command in run.step.commands) if isinstance(run.step, Runtime) else ()
+    return Shown(commands, difference(run))
 
 
 def difference(run: DryRun, limit: int = MAX_DIFF) -> str:

@@ -1,12 +1,11 @@
-"""`proxy-api serve`: HAProxy and the API as siblings, each started again when it ends. Shell.
+"""`proxy-api serve`: HAProxy, the writer and the API as siblings, each started again when it ends. Shell.
 
-HAProxy has a session of its own and outlives this process; the next one adopts it. The API does not: there is one
+HAProxy has a session of its own and outlives this process; the next one adopts it. The others do not: there is one
 writer. Deaths are seen through pid file descriptors, which work for an adopted process too. A HAProxy that hangs is
 ended with all its workers, the draining ones too: while it stands, nobody else gets its connections.
 """
 
 import contextlib
-import ctypes
 import fcntl
 import logging
 import os
@@ -14,15 +13,15 @@ import re
 import select
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import IO
 
 from proxy_api import render
 from proxy_api.certificates import Certificates
+from proxy_api.children import Child, Forked, Process
 from proxy_api.haproxy import Haproxy, environment
 from proxy_api.pulse import Watchdog
 from proxy_api.settings import Settings
@@ -32,71 +31,30 @@ from proxy_api.surroundings import Around, bootstrap, text_environment
 log = logging.getLogger("proxy-api")
 
 FLOOR = (2, 6)
-START_TIMEOUT_S = 5.0
-MAX_PAUSE_S = 5.0
 KILL_AFTER_S = 5.0
 API_GRACE_S = 35.0
 TURN_S = 0.25
-_PR_SET_PDEATHSIG = 1
+
+Prepare = Callable[[Settings], Callable[[], None]]
 
 
 class CannotStart(Exception):
     """Something that the operator has to put right first; the text says what."""
 
 
-class Child:
-    """A process that is to run for ever: ours by birth, or adopted."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.pid = 0
-        self.descriptor = -1
-        self.process: subprocess.Popen[bytes] | None = None
-        self.failures = 0
-        self.start_at = 0.0
-        self._started = 0.0
-
-    def watch(self, pid: int, process: subprocess.Popen[bytes] | None) -> None:
-        """Take a running process under watch. Raises ProcessLookupError when it is gone already."""
-        self.descriptor = os.pidfd_open(pid)
-        self.pid, self.process, self._started = pid, process, time.monotonic()
-
-    def ended(self) -> None:
-        """Note the end, and when the next start is due: at once, unless it ended young."""
-        status = self.process.wait() if self.process else "unknown"
-        os.close(self.descriptor)
-        lived = time.monotonic() - self._started
-        self._again(young=lived < START_TIMEOUT_S)
-        log.warning("event=ended process=%s pid=%d status=%s lived=%.1fs", self.name, self.pid, status, lived)
-        self.pid, self.descriptor, self.process = 0, -1, None
-
-    def not_started(self, fault: Exception) -> None:
-        """Note a start that failed, as an end at birth."""
-        self._again(young=True)
-        log.error('event=not-started process=%s reason="%s"', self.name, fault)
-
-    def _again(self, young: bool) -> None:
-        self.failures = self.failures + 1 if young else 0
-        # The exponent is bounded: after a day of failures 2 ** failures would be no float any more.
-        pause = min(MAX_PAUSE_S, 0.1 * 2 ** min(self.failures - 1, 10)) if self.failures > 1 else 0.0
-        self.start_at = time.monotonic() + pause
-
-    def signal(self, number: signal.Signals) -> None:
-        """Send a signal, if it runs."""
-        if self.pid:
-            with contextlib.suppress(ProcessLookupError):
-                signal.pidfd_send_signal(self.descriptor, number)
-
-
 class Supervisor:
-    """Keeps the two processes of one CONFIGS_PATH running until a signal says stop."""
+    """Keeps the processes of one CONFIGS_PATH running until a signal says stop.
 
-    def __init__(self, settings: Settings, api_command: Sequence[str]) -> None:
+    `writer` and `api` import what their process needs, and give what it is to run.
+    """
+
+    def __init__(self, settings: Settings, writer: Prepare, api: Prepare) -> None:
         self._settings = settings
-        self._api_command = list(api_command)
         self._base = Path(settings.configs_path)
         self._haproxy = Haproxy(settings.configs_path, settings.haproxy_bin)
-        self._proxy, self._api = Child("haproxy"), Child("api")
+        self._proxy, self._writer, self._api = Child("haproxy"), Child("writer"), Child("api")
+        self._children = (self._proxy, self._writer, self._api)
+        self._forked = ((self._writer, writer), (self._api, api))
         self._watchdog = Watchdog(self._haproxy)
         self._log = self._base / "haproxy.log"
         self._log_read = 0
@@ -113,7 +71,7 @@ class Supervisor:
         self._adopt()
         while not self._stop:
             self._start_due()
-            self._wait(wake, [self._proxy, self._api], self._next_start())
+            self._wait(wake, self._children, self._next_start())
             self._end_hung()
             self._relay_log()
         self._shut_down(wake)
@@ -162,44 +120,34 @@ class Supervisor:
         log.info("event=adopted process=haproxy pid=%d digest=%s", master, self._haproxy.serving())
 
     def _next_start(self) -> float:
-        due = [c.start_at - time.monotonic() for c in (self._proxy, self._api) if not c.pid]
+        due = [c.start_at - time.monotonic() for c in self._children if not c.pid]
         return max(0.0, min(*due, TURN_S)) if due else TURN_S
 
     def _start_due(self) -> None:
         now = time.monotonic()
         if not self._proxy.pid and now >= self._proxy.start_at:
             self._start_proxy()
-        if not self._api.pid and now >= self._api.start_at:
-            # It must not outlive us: a second writer would come with the next supervisor.
-            self._start(self._api, self._api_command, None, None, _die_with_parent)
+        for child, prepare in self._forked:
+            if not child.pid and now >= child.start_at and not self._stop:
+                _start(child, partial(self._fork, child.name, prepare))
 
     def _start_proxy(self) -> None:
         if left := self._haproxy.kill():
             # A worker that was stopped outlives its master, and would get a share of the new one's connections.
             log.warning("event=killed process=haproxy pids=%s", ",".join(map(str, left)))
-        try:
-            with open(self._log, "ab") as output:
-                self._start(self._proxy, self._haproxy.command(), output, environment(), None)
-        except OSError as fault:
-            self._proxy.not_started(fault)
-            return
+        _start(self._proxy, self._spawn_proxy)
         if self._proxy.pid:
             self._watchdog.watch(self._proxy.pid)
             with contextlib.suppress(OSError):
                 self._haproxy.remember(self._proxy.pid)
 
-    def _start(self, child: Child, command: list[str], output: IO[bytes] | None,
-               environ: Mapping[str, str] | None, before: Callable[[], None] | None) -> None:
-        try:
-            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-                                       start_new_session=True, env=environ, preexec_fn=before)
-        except (OSError, subprocess.SubprocessError) as fault:
-            # No memory, no process to be had, a program that is being replaced: HAProxy and the API must not be left
-            # without whoever starts them again.
-            child.not_started(fault)
-            return
-        child.watch(process.pid, process)
-        log.info("event=started process=%s pid=%d", child.name, process.pid)
+    def _fork(self, name: str, prepare: Prepare) -> Process:
+        return Forked(name, prepare(self._settings))
+
+    def _spawn_proxy(self) -> Process:
+        with open(self._log, "ab") as output:
+            return subprocess.Popen(self._haproxy.command(), stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+                                    start_new_session=True, env=environment())
 
     # --- while it runs ---------------------------------------------------------------------------------------------
 
@@ -249,6 +197,7 @@ class Supervisor:
         """The API first: no more changes. Then HAProxy stops listening and finishes what it has."""
         log.info("event=stopping")
         self._end(self._api, signal.SIGTERM, API_GRACE_S, wake)
+        self._end(self._writer, signal.SIGTERM, KILL_AFTER_S, wake)
         self._end(self._proxy, signal.SIGUSR1, self._settings.drain_timeout, wake)
         self._relay_log()
         log.info("event=stopped")
@@ -264,8 +213,16 @@ class Supervisor:
             log.warning("event=slow-to-end process=%s pid=%d signal=%s", child.name, child.pid, number.name)
 
 
-def _die_with_parent() -> None:
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+def _start(child: Child, start: Callable[[], Process]) -> None:
+    try:
+        process = start()
+    except (OSError, subprocess.SubprocessError) as fault:
+        # No memory, no process to be had, a program that is being replaced: nobody is to be left without whoever
+        # starts them again.
+        child.not_started(fault)
+        return
+    child.watch(process.pid, process)
+    log.info("event=started process=%s pid=%d", child.name, process.pid)
 
 
 def _require_version(program: str) -> None:
@@ -277,8 +234,3 @@ def _require_version(program: str) -> None:
     found = re.search(r"version (\d+)\.(\d+)", text)
     if not found or (int(found[1]), int(found[2])) < FLOOR:
         raise CannotStart(f"HAPROXY_BIN: {program} is not HAProxy 2.6 or later")
-
-
-def own_command(arguments: Sequence[str]) -> list[str]:
-    """The command line of a child that runs another subcommand of this program."""
-    return [sys.executable, "-m", "proxy_api", *arguments]

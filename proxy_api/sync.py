@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from catalog.errors import CatalogError, CatalogUnavailable, Conflict
-from proxy_api import accept, admission, reports, routing
+from proxy_api import accept, admission, preview, reports, routing
 from proxy_api.accept import Judged, Verdict
 from proxy_api.apply import Applier, Proxy, word
 from proxy_api.court import Court
@@ -97,11 +97,13 @@ class Sync:
         job = Job(service, spec, dry_run)
         self._calls.put(job)
         try:
-            return job.result.result(CALL_TIMEOUT_S)
+            outcome = job.result.result(CALL_TIMEOUT_S)
         except TimeoutError:
             raise Unavailable("the dry run is still waiting for its turn; it changes nothing" if dry_run else
                               "the change is still waiting for its turn; what becomes of it shows in the state") \
                 from None
+        # What a dry run compared is all that is served; who asked wants to see the difference.
+        return replace(outcome, dry_run=None, shown=preview.shown(outcome.dry_run)) if outcome.dry_run else outcome
 
     def hint(self, what: Moved, index: int) -> None:
         """Something in Consul moved, at this index (0: anything may have)."""

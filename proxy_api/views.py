@@ -2,6 +2,7 @@
 
 import contextlib
 import hmac
+import json
 import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,10 +27,12 @@ MAX_DRY_RUNS = 8  # of these, so that looks leave room for changes
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What the API talks to. `fault` asks HAProxy whether it serves what was applied: "" or what is wrong."""
+    """What the API talks to. `report` is how the proxy stands, with each service where it is asked for the whole;
+    `fault` asks HAProxy whether it serves what was applied: "" or what is wrong.
+    """
 
     change: Callable[[str, RouteSpec | None, bool], Outcome]
-    report: Callable[[], Report]
+    report: Callable[[bool], Report]
     fault: Callable[[Report], str]
     metrics: Metrics
     instance: str
@@ -91,22 +94,33 @@ def _routes(parts: Parts) -> Blueprint:
 
     @api.get("/ready")
     def ready() -> tuple[Response, int]:
-        report = parts.report()
+        report = parts.report(False)
         reason = report.reason or parts.fault(report)
         return jsonify(answers.ready(report, reason)), 503 if reason else 200
 
     @api.get(f"{PREFIX}/state")
     def state() -> tuple[Response, int]:
-        return jsonify(answers.state(parts.instance, parts.report())), 200
+        text = in_steps(answers.state(parts.instance, parts.report(True)), 2)
+        return Response(f"{text}\n", content_type="application/json"), 200
 
     @api.get("/metrics")
     def metrics() -> Response:
-        return Response(parts.metrics.text(parts.report()), content_type=parts.metrics.content_type)
+        return Response(parts.metrics.text(parts.report(True)), content_type=parts.metrics.content_type)
 
     return api
 
 
 Given = Mapping[str, Sequence[str]]
+
+
+def in_steps(value: object, depth: int) -> str:
+    """JSON as Flask writes it, the members of so many levels one by one: a long text made in one step would let no
+    other thread compute meanwhile.
+    """
+    if depth and isinstance(value, dict):
+        members = (f"{json.dumps(name)}:{in_steps(member, depth - 1)}" for name, member in value.items())
+        return "{" + ",".join(members) + "}"
+    return json.dumps(value, separators=(",", ":"))
 
 
 def _changing(parts: Parts, call: str, change: Callable[[Given], answers.Json]) -> tuple[Response, int]:

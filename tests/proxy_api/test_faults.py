@@ -232,7 +232,9 @@ def test_kill_9_around_the_commit_leaves_old_or_new(
             gate.before = killer.before_commit
         else:
             gate.after = killer.after_commit
-        assert proxy.api("reconfigure", serviceName="x", servicePath="/new").status == 0, "nobody was told of success"
+        # The API may outlive the writer by long enough to say what has happened.
+        told = proxy.api("reconfigure", serviceName="x", servicePath="/new").status
+        assert told in (0, 503), "nobody was told of success"
         assert killer.done.wait(10)
         if wiped:
             proxy.wipe()

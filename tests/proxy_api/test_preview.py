@@ -145,5 +145,6 @@ def test_our_own_lines_are_shown_whatever_a_service_is_called() -> None:
 
 def test_the_commands_are_those_of_a_runtime_change() -> None:
     after = judged({})
-    assert preview.commands(DryRun(None, after, Runtime((Command("a b"), Command("c", "ok")), "r"))) == ["a b", "c"]
-    assert preview.commands(DryRun(None, after, Reload("r"))) == []
+    runtime = Runtime((Command("a b"), Command("c", "ok")), "r")
+    assert preview.shown(DryRun(None, after, runtime)).commands == ("a b", "c")
+    assert preview.shown(DryRun(None, after, Reload("r"))).commands == ()

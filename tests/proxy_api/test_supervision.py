@@ -47,9 +47,10 @@ def settled(haproxy: Haproxy) -> Processes:
     return wait_until(ask, 5, "the master answers")  # type: ignore[return-value]
 
 
-def _api_pids(proxy: ProxyProcess) -> list[int]:
-    """gunicorn's master and worker."""
-    return [pid for pid in proxy.pids() if pid not in proxy.haproxy_pids() and pid != proxy.process.pid]
+def _own_pids(proxy: ProxyProcess, *names: str) -> list[int]:
+    """The processes of the writer and of the API (gunicorn's master and worker), or of those named."""
+    wanted = names or ("writer", "api")
+    return [pid for pid in proxy.pids() if Path(f"/proc/{pid}/comm").read_text().strip() in wanted]
 
 
 MASTER, WORKER, BOTH = "master", "worker", "both"
@@ -140,7 +141,7 @@ def test_killing_the_api_costs_no_request_and_its_successor_adopts_the_haproxy(p
     haproxy = Haproxy(str(proxy.configs_path))
     before = settled(haproxy)
     with PacedLoad(proxy.address, proxy.port, "/x", clients=4) as load:
-        for pid in _api_pids(proxy):
+        for pid in _own_pids(proxy):
             os.kill(pid, signal.SIGKILL)
         wait_until(lambda: proxy.api("ping").status == 200, 10, "the API is started again")
         proxy.wait_ready(10)
@@ -213,15 +214,38 @@ def test_workers_that_reloads_replaced_are_bounded_in_time_and_number(
             assert proxy.get("/nothing").status == 503, "another one serves"
 
 
-def test_an_api_whose_writer_ends_is_replaced(proxy: ProxyProcess) -> None:
-    """A writer's lock that cannot be opened ends the thread at once; the API without it would answer nothing."""
+def test_a_writer_that_cannot_work_is_started_again_and_the_api_says_so(proxy: ProxyProcess) -> None:
+    """A lock that cannot be opened is such a case. A call is refused at once, and a ping does not notice."""
     lock = proxy.configs_path / "writer.lock"
     lock.unlink()
     lock.mkdir()
-    for pid in _api_pids(proxy):
+    for pid in _own_pids(proxy, "writer"):
         os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: proxy.log.read_text().count("event=writer-ended") >= 2, 15, "the process ends with its writer")
+    wait_until(lambda: proxy.log.read_text().count("event=process-failed process=writer") >= 2, 15, "it is tried again")
+    assert proxy.api("ping").status == 200
+    refused = proxy.api("reconfigure", serviceName="x", servicePath="/x")
+    assert (refused.status, refused.json["Message"]) == (
+        503, "the writer is being started; nothing was changed, ask again")
+    assert proxy.api("/ready").status == 503
+    assert proxy.instances("/x") == {"a", "b", "c"}
     lock.rmdir()
+    proxy.wait_ready(20)
+    assert proxy.api("reconfigure", serviceName="x", servicePath="/x").json["Change"] == "nothing"
+
+
+def test_a_call_whose_writer_dies_is_told_so(consul: ConsulServer, proxy: ProxyProcess) -> None:
+    [writer] = _own_pids(proxy, "writer")
+    threads_of_it = Path(f"/proc/{writer}/task")
+    before = len(list(threads_of_it.iterdir()))
+    consul.freeze()
+    with ThreadPoolExecutor() as threads:
+        call = threads.submit(proxy.api, "reconfigure", serviceName="x", servicePath="/x/more")
+        wait_until(lambda: len(list(threads_of_it.iterdir())) > before, 10, "the call has reached the writer")
+        os.kill(writer, signal.SIGKILL)
+        answer = call.result(20)
+    consul.thaw()
+    assert answer.status == 503
+    assert answer.json["Message"] == "the writer ended meanwhile; what became of it shows in the state"
     proxy.wait_ready(20)
     assert proxy.instances("/x") == {"a", "b", "c"}
 

@@ -1,0 +1,114 @@
+"""Processes that are to run for ever: HAProxy, and functions of this program in processes of their own. Edge."""
+
+import contextlib
+import ctypes
+import gc
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+log = logging.getLogger("proxy-api")
+
+YOUNG_S = 5.0
+MAX_PAUSE_S = 5.0
+_PR_SET_PDEATHSIG = 1
+_PR_SET_NAME = 15
+
+
+class Process(Protocol):
+    """A process that is ours to wait for."""
+
+    pid: int
+
+    def wait(self) -> int: ...
+
+
+class Forked:
+    """`run` in a process of its own that ends with this one, with what has been imported here already.
+
+    Only for a process without other threads. Raises OSError.
+    """
+
+    def __init__(self, name: str, run: Callable[[], object]) -> None:
+        gc.freeze()  # a collection in the child would touch, and so copy, all that is shared
+        parent = os.getpid()
+        self.pid = os.fork()
+        if not self.pid:
+            _live(name, run, parent)
+
+    def wait(self) -> int:
+        """Its exit status; negative for a signal."""
+        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+
+
+def _live(name: str, run: Callable[[], object], parent: int) -> None:
+    status = 1
+    try:
+        signal.set_wakeup_fd(-1)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_DFL)
+        os.setsid()
+        os.closerange(3, os.sysconf("SC_OPEN_MAX"))  # the parent's lock above all
+        libc = ctypes.CDLL(None)
+        libc.prctl(_PR_SET_NAME, name.encode())
+        # It must not outlive its parent: a second writer would come with the next one.
+        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() == parent:
+            run()
+        status = 0
+    except SystemExit as end:
+        status = end.code if isinstance(end.code, int) else 1
+    except BaseException:
+        log.exception("event=process-failed process=%s", name)
+    finally:
+        with contextlib.suppress(OSError, ValueError):
+            sys.stderr.flush()
+        os._exit(status)
+
+
+class Child:
+    """A process under watch: ours by birth, or adopted."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.pid = 0
+        self.descriptor = -1
+        self.process: Process | None = None
+        self.failures = 0
+        self.start_at = 0.0
+        self._started = 0.0
+
+    def watch(self, pid: int, process: Process | None) -> None:
+        """Take a running process under watch. Raises ProcessLookupError when it is gone already."""
+        self.descriptor = os.pidfd_open(pid)
+        self.pid, self.process, self._started = pid, process, time.monotonic()
+
+    def ended(self) -> None:
+        """Note the end, and when the next start is due: at once, unless it ended young."""
+        status = self.process.wait() if self.process else "unknown"
+        os.close(self.descriptor)
+        lived = time.monotonic() - self._started
+        self._again(young=lived < YOUNG_S)
+        log.warning("event=ended process=%s pid=%d status=%s lived=%.1fs", self.name, self.pid, status, lived)
+        self.pid, self.descriptor, self.process = 0, -1, None
+
+    def not_started(self, fault: Exception) -> None:
+        """Note a start that failed, as an end at birth."""
+        self._again(young=True)
+        log.error('event=not-started process=%s reason="%s"', self.name, fault)
+
+    def _again(self, young: bool) -> None:
+        self.failures = self.failures + 1 if young else 0
+        # The exponent is bounded: after a day of failures 2 ** failures would be no float any more.
+        pause = min(MAX_PAUSE_S, 0.1 * 2 ** min(self.failures - 1, 10)) if self.failures > 1 else 0.0
+        self.start_at = time.monotonic() + pause
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal, if it runs."""
+        if self.pid:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self.descriptor, number)

@@ -1,0 +1,81 @@
+"""The process of the one writer: what the records and the catalog say, brought to HAProxy. Entry.
+
+Not the API's own: Python lets one thread at a time compute, and the API is to answer while ten thousand services are
+worked out.
+"""
+
+import fcntl
+import gc
+import logging
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+from catalog.consul_client import ConsulClient
+from proxy_api import binding, link, watch
+from proxy_api.certificates import Certificates
+from proxy_api.haproxy import Haproxy
+from proxy_api.history import History
+from proxy_api.jobs import Report
+from proxy_api.render import Renderer
+from proxy_api.settings import Settings
+from proxy_api.store import Store
+from proxy_api.surroundings import Around, bootstrap, text_environment
+from proxy_api.sync import Sync
+from proxy_api.template_files import TemplateFiles
+
+log = logging.getLogger("proxy-api")
+
+RECOVERY_S = 60.0  # without the collection of garbage, at most
+
+
+def run(settings: Settings) -> None:
+    """Be the writer, once no other process is, until this one is ended. Raises OSError."""
+    handle = os.open(os.path.join(settings.configs_path, "writer.lock"), os.O_RDWR | os.O_CREAT, 0o600)
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    client = ConsulClient.from_environ(settings.consul_address, settings.access)
+    store = Store(client, settings.proxy_instance_name)
+    haproxy = Haproxy(settings.configs_path, settings.haproxy_bin)
+    # A thread that computes gives way to one that a caller waits for; at 5 ms, the default, each step of a call could
+    # wait that long while a big catalog is read.
+    sys.setswitchinterval(0.0005)
+    sync = Sync(store, haproxy, TemplateFiles(settings.consul_templates_path),
+                Around(bootstrap(settings, haproxy.socket), Certificates(settings.certs_path)),
+                Renderer(text_environment()), History(settings.configs_path, settings.proxy_instance_name),
+                binding.unbindable, settings.drain_timeout)
+    stop = threading.Event()
+    gc.disable()
+    threading.Thread(target=_exempt, args=(sync.report,), name="collector", daemon=True).start()
+    watch.start("watch-records", store.wait_for_records, lambda index: sync.hint("records", index), stop)
+    watch.start("watch-catalog", store.wait_for_catalog, lambda index: sync.hint("catalog", index), stop)
+    threading.Thread(target=_write, args=(sync,), name="writer", daemon=True).start()
+    link.serve(settings.configs_path, sync.change, lambda whole: _report(sync, whole))
+
+
+def _report(sync: Sync, whole: bool) -> Report:
+    report = sync.report()
+    return report if whole else replace(report, services=())
+
+
+def _write(sync: Sync) -> None:
+    try:
+        sync.run()
+    except BaseException:
+        log.exception("event=writer-failed")
+    # Nobody stops it but the end of the process, and without it the rest would take calls and answer none.
+    log.critical("event=writer-ended")
+    os._exit(1)
+
+
+def _exempt(report: Callable[[], Report]) -> None:
+    """Collect garbage only among what comes after the recovery: what is recovered stays, and to walk through all of it
+    every ten seconds would stop every thread each time, for 0.1 s at 5,000 services.
+    """
+    until = time.monotonic() + RECOVERY_S
+    while report().reason and time.monotonic() < until:
+        time.sleep(0.5)
+    gc.freeze()
+    gc.enable()
