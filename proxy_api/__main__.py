@@ -42,22 +42,22 @@ def serve(**flags: str | None) -> None:
         log.warning("event=open-api ip=%s hint=\"anyone who reaches the port can change routes: set API_TOKEN, "
                     'or IP=127.0.0.1"', settings.ip)
     try:
-        sys.exit(Supervisor(settings, _write, _answer).run())
+        sys.exit(Supervisor(settings, lambda: _write(settings), lambda: _answer(settings)).run())
     except (CannotStart, InvalidSettings) as fault:
         _give_up(str(fault))
 
 
-def _write(settings: Settings) -> Callable[[], None]:
-    """The writer's process; its libraries are imported when HAProxy has been started."""
+def _write(settings: Settings) -> None:
+    """The writer's process. What it needs is imported there: the supervisor stays small, and starts all at once."""
     from proxy_api import writer
-    return lambda: writer.run(settings)
+    writer.run(settings)
 
 
-def _answer(settings: Settings) -> Callable[[], None]:
-    """The API's process; Flask and gunicorn are imported when the writer has been started."""
+def _answer(settings: Settings) -> None:
+    """The API's process."""
     from proxy_api.api_server import Server
     sys.argv = sys.argv[:1]  # gunicorn reads it
-    return lambda: Server(settings).run()
+    Server(settings).run()
 
 
 @main.command(help="Ask a running API what a reconfigure (or remove) would do, and change nothing. The parameters are "

@@ -87,6 +87,10 @@ class Child:
         self.descriptor = os.pidfd_open(pid)
         self.pid, self.process, self._started = pid, process, time.monotonic()
 
+    def is_due(self) -> bool:
+        """Whether it is to be started now."""
+        return not self.pid and time.monotonic() >= self.start_at
+
     def ended(self) -> None:
         """Note the end, and when the next start is due: at once, unless it ended young."""
         status = self.process.wait() if self.process else "unknown"

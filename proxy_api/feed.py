@@ -58,6 +58,10 @@ class Feed:
         """Something in the catalog moved, or other services are followed. From any thread."""
         self._wake.set()
 
+    def forget(self) -> None:
+        """What moved until now is known to somebody who reads it by himself. Before `run`."""
+        self._wake.clear()
+
     def take(self) -> list[Reading]:
         """The readings since the last time, oldest first."""
         taken = []

@@ -124,9 +124,10 @@ class Known:
                 self._listed_at = self._read_at
             if self.catalog is None:
                 followed = self.followed()
+                self._feed.forget()  # what moved until now is in what is read next
                 self.catalog = dict(self._store.catalog((*followed.prompt, *followed.plain), followed.with_status))
                 moved = True
-                # What moved until here has been noted, and is read again.
+                # What moved meanwhile has been noted, and is read again.
                 threading.Thread(target=self._feed.run, name="feed", daemon=True).start()
         except CatalogError as fault:
             self.failed(fault)

@@ -35,7 +35,7 @@ KILL_AFTER_S = 5.0
 API_GRACE_S = 35.0
 TURN_S = 0.25
 
-Prepare = Callable[[Settings], Callable[[], None]]
+Run = Callable[[], None]
 
 
 class CannotStart(Exception):
@@ -43,18 +43,15 @@ class CannotStart(Exception):
 
 
 class Supervisor:
-    """Keeps the processes of one CONFIGS_PATH running until a signal says stop.
+    """Keeps the processes of one CONFIGS_PATH running until a signal says stop: HAProxy, and these two functions."""
 
-    `writer` and `api` import what their process needs, and give what it is to run.
-    """
-
-    def __init__(self, settings: Settings, writer: Prepare, api: Prepare) -> None:
+    def __init__(self, settings: Settings, writer: Run, api: Run) -> None:
         self._settings = settings
         self._base = Path(settings.configs_path)
         self._haproxy = Haproxy(settings.configs_path, settings.haproxy_bin)
         self._proxy, self._writer, self._api = Child("haproxy"), Child("writer"), Child("api")
         self._children = (self._proxy, self._writer, self._api)
-        self._forked = ((self._writer, writer), (self._api, api))
+        self._run_writer, self._run_api = writer, api
         self._watchdog = Watchdog(self._haproxy)
         self._log = self._base / "haproxy.log"
         self._log_read = 0
@@ -124,12 +121,13 @@ class Supervisor:
         return max(0.0, min(*due, TURN_S)) if due else TURN_S
 
     def _start_due(self) -> None:
-        now = time.monotonic()
-        if not self._proxy.pid and now >= self._proxy.start_at:
+        # The writer first: it reads Consul while HAProxy starts.
+        if self._writer.is_due():
+            _start(self._writer, partial(Forked, "writer", self._run_writer))
+        if self._proxy.is_due():
             self._start_proxy()
-        for child, prepare in self._forked:
-            if not child.pid and now >= child.start_at and not self._stop:
-                _start(child, partial(self._fork, child.name, prepare))
+        if self._api.is_due():
+            _start(self._api, partial(Forked, "api", self._run_api))
 
     def _start_proxy(self) -> None:
         if left := self._haproxy.kill():
@@ -140,9 +138,6 @@ class Supervisor:
             self._watchdog.watch(self._proxy.pid)
             with contextlib.suppress(OSError):
                 self._haproxy.remember(self._proxy.pid)
-
-    def _fork(self, name: str, prepare: Prepare) -> Process:
-        return Forked(name, prepare(self._settings))
 
     def _spawn_proxy(self) -> Process:
         with open(self._log, "ab") as output:
