@@ -11,12 +11,11 @@ REASONS: dict[str, str] = {
                                   "for the old worker to take no more connections.",
     "an instance": "What woke up reads the service, works out what it comes to, writes it to disk, and tells HAProxy, "
                    "as a call does; the floor is a client that hears of a write and does nothing.",
-    "recovery on an empty disk": "Two Python processes with their libraries start first, which is most of it where "
-                                 "services are few; where they are many, every record and every instance is decoded "
-                                 "and worked out once.",
-    "ping meanwhile": "The answer comes from the process that works the change out, and Python lets one thread at a "
-                      "time compute; taking a long answer of Consul apart is one step that nothing interrupts. The "
-                      "clients that make the load share the two cores.",
+    "recovery on an empty disk": "Python starts and imports its libraries first, which is most of it where services "
+                                 "are few; where they are many, every record and every instance is decoded and worked "
+                                 "out once. HAProxy starts without services, checks the configuration, and loads it.",
+    "ping": "The process that answers does nothing else, but shares two cores with the load, HAProxy, Consul and the "
+            "work itself: an idle server that is asked in turn with it shows how much of it is the machine's.",
     "memory of proxy-api": "Records, catalog and configuration are kept as values, the last one and the wanted one "
                            "side by side, so that only what differs is worked out: some 20 kB for each service.",
     "start event": "The engine is asked about the container first, and answers when it has finished starting it.",

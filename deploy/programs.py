@@ -217,7 +217,11 @@ class ProxyProcess:
 
     def haproxy_pids(self) -> list[int]:
         """HAProxy's master and workers, lowest pid first."""
-        return [pid for pid in self.pids() if _command_name(pid) == "haproxy"]
+        return self.named("haproxy")
+
+    def named(self, *names: str) -> list[int]:
+        """Those of its processes that have one of these names: haproxy, writer, api (gunicorn's master and worker)."""
+        return [pid for pid in self.pids() if _command_name(pid) in names]
 
     # --- talking to it ---------------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ import contextlib
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable
 from multiprocessing.connection import Client, Connection, Listener
 from pathlib import Path
@@ -20,6 +21,8 @@ log = logging.getLogger("proxy-api")
 
 SOCKET = "writer.sock"
 BACKLOG = 128  # more than the API has threads
+START_S = 5.0  # how long a change waits for a writer that is being started
+_POLL_S = 0.02
 
 Change = Callable[[str, RouteSpec | None, bool], Outcome]
 
@@ -66,23 +69,19 @@ class Link:
 
     def change(self, service: str, spec: RouteSpec | None, dry_run: bool) -> Outcome:
         """Make a change, or only work it out, and wait for what came of it. Raises ProxyError."""
-        found: Outcome = self._ask("change", service, spec, dry_run)
+        found: Outcome = self._ask(START_S, "change", service, spec, dry_run)
         return found
 
     def report(self, whole: bool) -> Report:
         """How the proxy stands; `whole` with each service. Never fails: without a writer it is not ready."""
         try:
-            found: Report = self._ask("report", whole)
+            found: Report = self._ask(0.0, "report", whole)
             return found
         except Unavailable as fault:
             return Report(str(fault))
 
-    def _ask(self, *call: object) -> Any:
-        try:
-            connection = Client(self._path, "AF_UNIX")
-        except OSError:
-            raise Unavailable("the writer is being started; nothing was changed, ask again") from None
-        with connection:
+    def _ask(self, patience_s: float, *call: object) -> Any:
+        with self._connected(patience_s) as connection:
             try:
                 connection.send(call)
                 status, answer = connection.recv()
@@ -91,3 +90,13 @@ class Link:
         if status:
             raise Refused(status, str(answer))
         return answer
+
+    def _connected(self, patience_s: float) -> Connection:
+        until = time.monotonic() + patience_s
+        while True:
+            try:
+                return Client(self._path, "AF_UNIX")
+            except OSError:
+                if time.monotonic() >= until:
+                    raise Unavailable("the writer is being started; nothing was changed, ask again") from None
+            time.sleep(_POLL_S)

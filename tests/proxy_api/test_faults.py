@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -23,7 +25,7 @@ def test_consul_started_ten_seconds_after_the_proxy(a: Origin) -> None:
         for _ in range(10):
             status, answer = proxy.api("/ready")
             assert status == 503
-            assert "connection refused" in answer["Message"] or "not been asked" in answer["Message"]
+            assert any(why in answer["Message"] for why in ("connection refused", "not been asked", "being started"))
             status, answer = proxy.api("reconfigure", serviceName="x", servicePath="/x")
             assert (status, answer["Status"]) == (503, "NOK")
             threading.Event().wait(1.0)
@@ -199,10 +201,10 @@ def test_a_record_written_by_others_that_cannot_be_served_hurts_nobody(consul: C
 
 
 class Killer:
-    """Kills a proxy when its transaction reaches the gate, once."""
+    """Kills a proxy, or those of its processes that are named, when its transaction reaches the gate, once."""
 
-    def __init__(self, proxy: ProxyProcess, gate: Gate) -> None:
-        self.proxy, self.gate, self.done = proxy, gate, threading.Event()
+    def __init__(self, proxy: ProxyProcess, *names: str) -> None:
+        self.proxy, self.names, self.done = proxy, names, threading.Event()
 
     def before_commit(self, method: str, path: str) -> None:
         if path == "/v1/txn" and not self.done.is_set():
@@ -213,9 +215,34 @@ class Killer:
             self._kill()
 
     def _kill(self) -> None:
-        self.proxy.kill9()
+        if self.names:
+            for pid in self.proxy.named(*self.names):
+                os.kill(pid, signal.SIGKILL)
+        else:
+            self.proxy.kill9()
         self.done.set()
         raise Held
+
+
+@pytest.mark.parametrize("step", ["before_commit", "after_commit"])
+def test_a_call_whose_writer_dies_is_told_so_and_the_next_one_goes_on_from_consul(
+        consul: ConsulServer, a: Origin, b: Origin, step: str) -> None:
+    add(consul, "x", a)
+    with Gate(consul.address) as gate, ProxyProcess(gate.address) as proxy:
+        proxy.api("reconfigure", serviceName="x", servicePath="/x")
+        add(consul, "x", b)
+        killer = Killer(proxy, "writer")
+        if step == "before_commit":
+            gate.before = killer.before_commit
+        else:
+            gate.after = killer.after_commit
+        answer = proxy.api("reconfigure", serviceName="x", servicePath="/x")
+        assert (answer.status, answer.json["Message"]) == (
+            503, "the writer ended meanwhile; what became of it shows in the state")
+        proxy.wait_ready()
+        assert proxy.instances("/x") == ({"a"} if step == "before_commit" else {"a", "b"})
+        assert proxy.api("reconfigure", serviceName="x", servicePath="/x").status == 200
+        assert proxy.instances("/x") == {"a", "b"}
 
 
 @pytest.mark.parametrize(("step", "expected"), [("before_commit", "old"), ("after_commit", "new")])
@@ -227,7 +254,7 @@ def test_kill_9_around_the_commit_leaves_old_or_new(
     with Gate(consul.address) as gate, ProxyProcess(gate.address) as proxy:
         proxy.api("reconfigure", serviceName="x", servicePath="/old")
         add(consul, "x", b)
-        killer = Killer(proxy, gate)
+        killer = Killer(proxy)
         if step == "before_commit":
             gate.before = killer.before_commit
         else:

@@ -47,12 +47,6 @@ def settled(haproxy: Haproxy) -> Processes:
     return wait_until(ask, 5, "the master answers")  # type: ignore[return-value]
 
 
-def _own_pids(proxy: ProxyProcess, *names: str) -> list[int]:
-    """The processes of the writer and of the API (gunicorn's master and worker), or of those named."""
-    wanted = names or ("writer", "api")
-    return [pid for pid in proxy.pids() if Path(f"/proc/{pid}/comm").read_text().strip() in wanted]
-
-
 MASTER, WORKER, BOTH = "master", "worker", "both"
 
 
@@ -141,7 +135,7 @@ def test_killing_the_api_costs_no_request_and_its_successor_adopts_the_haproxy(p
     haproxy = Haproxy(str(proxy.configs_path))
     before = settled(haproxy)
     with PacedLoad(proxy.address, proxy.port, "/x", clients=4) as load:
-        for pid in _own_pids(proxy):
+        for pid in proxy.named("writer", "api"):
             os.kill(pid, signal.SIGKILL)
         wait_until(lambda: proxy.api("ping").status == 200, 10, "the API is started again")
         proxy.wait_ready(10)
@@ -215,11 +209,11 @@ def test_workers_that_reloads_replaced_are_bounded_in_time_and_number(
 
 
 def test_a_writer_that_cannot_work_is_started_again_and_the_api_says_so(proxy: ProxyProcess) -> None:
-    """A lock that cannot be opened is such a case. A call is refused at once, and a ping does not notice."""
+    """A lock that cannot be opened is such a case. A call is refused, and a ping does not notice."""
     lock = proxy.configs_path / "writer.lock"
     lock.unlink()
     lock.mkdir()
-    for pid in _own_pids(proxy, "writer"):
+    for pid in proxy.named("writer"):
         os.kill(pid, signal.SIGKILL)
     wait_until(lambda: proxy.log.read_text().count("event=process-failed process=writer") >= 2, 15, "it is tried again")
     assert proxy.api("ping").status == 200
@@ -231,23 +225,6 @@ def test_a_writer_that_cannot_work_is_started_again_and_the_api_says_so(proxy: P
     lock.rmdir()
     proxy.wait_ready(20)
     assert proxy.api("reconfigure", serviceName="x", servicePath="/x").json["Change"] == "nothing"
-
-
-def test_a_call_whose_writer_dies_is_told_so(consul: ConsulServer, proxy: ProxyProcess) -> None:
-    [writer] = _own_pids(proxy, "writer")
-    threads_of_it = Path(f"/proc/{writer}/task")
-    before = len(list(threads_of_it.iterdir()))
-    consul.freeze()
-    with ThreadPoolExecutor() as threads:
-        call = threads.submit(proxy.api, "reconfigure", serviceName="x", servicePath="/x/more")
-        wait_until(lambda: len(list(threads_of_it.iterdir())) > before, 10, "the call has reached the writer")
-        os.kill(writer, signal.SIGKILL)
-        answer = call.result(20)
-    consul.thaw()
-    assert answer.status == 503
-    assert answer.json["Message"] == "the writer ended meanwhile; what became of it shows in the state"
-    proxy.wait_ready(20)
-    assert proxy.instances("/x") == {"a", "b", "c"}
 
 
 def test_a_request_line_without_end_is_cut_off(proxy: ProxyProcess) -> None:
