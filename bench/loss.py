@@ -78,7 +78,7 @@ def lost(stage: Stage) -> None:
         socket = WebSocket(proxy.address, proxy.port, "/stream/echo")
         for load in kinds.values():
             loads.enter_context(load)
-        pinger = loads.enter_context(Pinger(stage))
+        pinger = loads.enter_context(Pinger(proxy.address, proxy.api_port))
         before, began = stage.counts(), time.perf_counter()
         changes = _change(stage)
         took = time.perf_counter() - began

@@ -60,8 +60,8 @@ def _of_100(times: tuple[float, ...]) -> float:
 class Pinger:
     """Asks for as long as the block runs; `pings` then has what came of it."""
 
-    def __init__(self, stage: Stage) -> None:
-        self._words = [sys.executable, "-m", "bench.pings", stage.proxy.address, str(stage.proxy.api_port)]
+    def __init__(self, host: str, port: int) -> None:
+        self._words = [sys.executable, "-m", "bench.pings", host, str(port)]
 
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(self._words, cwd=Path(__file__).parent.parent, stdin=subprocess.PIPE,
@@ -117,7 +117,7 @@ def meanwhile(stage: Stage) -> None:
 
 
 def _during(what: str, stage: Stage, work: Callable[[], None]) -> None:
-    with Pinger(stage) as pinger:
+    with Pinger(stage.proxy.address, stage.proxy.api_port) as pinger:
         for _ in range(TIMES):
             work()
         time.sleep(1)  # what the work leaves to be done later

@@ -7,6 +7,8 @@ from proxy_api.accept import Judged
 from proxy_api.plan import Plan
 from proxy_api.route import RouteSpec
 
+CALL_TIMEOUT_S = 120.0
+
 
 @dataclass(frozen=True, slots=True)
 class DryRun:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from proxy_api.errors import ProxyError, Unavailable
-from proxy_api.jobs import Outcome, Report
+from proxy_api.jobs import CALL_TIMEOUT_S, Outcome, Report
 from proxy_api.route import RouteSpec
 
 log = logging.getLogger("proxy-api")
@@ -22,6 +22,8 @@ log = logging.getLogger("proxy-api")
 SOCKET = "writer.sock"
 BACKLOG = 128  # more than the API has threads
 START_S = 5.0  # how long a change waits for a writer that is being started
+REPORT_S = 5.0
+CHANGE_S = CALL_TIMEOUT_S + 10  # the writer itself gives up first, and says why
 _POLL_S = 0.02
 
 Change = Callable[[str, RouteSpec | None, bool], Outcome]
@@ -69,21 +71,24 @@ class Link:
 
     def change(self, service: str, spec: RouteSpec | None, dry_run: bool) -> Outcome:
         """Make a change, or only work it out, and wait for what came of it. Raises ProxyError."""
-        found: Outcome = self._ask(START_S, "change", service, spec, dry_run)
+        found: Outcome = self._ask(START_S, CHANGE_S, "change", service, spec, dry_run)
         return found
 
     def report(self, whole: bool) -> Report:
         """How the proxy stands; `whole` with each service. Never fails: without a writer it is not ready."""
         try:
-            found: Report = self._ask(0.0, "report", whole)
+            found: Report = self._ask(0.0, REPORT_S, "report", whole)
             return found
         except Unavailable as fault:
             return Report(str(fault))
 
-    def _ask(self, patience_s: float, *call: object) -> Any:
-        with self._connected(patience_s) as connection:
+    def _ask(self, start_s: float, answer_s: float, *call: object) -> Any:
+        with self._connected(start_s) as connection:
             try:
                 connection.send(call)
+                if not connection.poll(answer_s):
+                    raise Unavailable(f"the writer has not answered for {answer_s:g} s; what becomes of the call shows "
+                                      "in the state")
                 status, answer = connection.recv()
             except (OSError, EOFError):
                 raise Unavailable("the writer ended meanwhile; what became of it shows in the state") from None
@@ -91,8 +96,8 @@ class Link:
             raise Refused(status, str(answer))
         return answer
 
-    def _connected(self, patience_s: float) -> Connection:
-        until = time.monotonic() + patience_s
+    def _connected(self, start_s: float) -> Connection:
+        until = time.monotonic() + start_s
         while True:
             try:
                 return Client(self._path, "AF_UNIX")

@@ -18,7 +18,7 @@ from proxy_api.accept import Judged, Verdict
 from proxy_api.apply import Applier, Proxy, word
 from proxy_api.court import Court
 from proxy_api.errors import ApplyFailed, ProxyError, Unavailable, UnknownService
-from proxy_api.jobs import DryRun, Job, Outcome, Report
+from proxy_api.jobs import CALL_TIMEOUT_S, DryRun, Job, Outcome, Report
 from proxy_api.keys import Held, Records, Stored
 from proxy_api.known import Files, History, Known, Moved, Store
 from proxy_api.plan import Plan
@@ -33,7 +33,6 @@ TICK_S = 2.0  # how often what HAProxy serves is compared with what it should
 QUIET_S = 0.3  # without a call, before there is time for what nobody waits for
 BUSY_S = 5.0  # how long calls may put that off
 RETRY_S = 0.5  # while Consul is away; after its return all is converged within 2 s
-CALL_TIMEOUT_S = 120.0
 NOT_ACCEPTED_S = 30.0  # before a record that was refused is tried again
 NOT_APPLIED_S = 600.0  # the same for one that HAProxy accepted and could not load: a failed load is a risk for all
 CONFLICT_TRIES = 50

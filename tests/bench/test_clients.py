@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 from bench.filling import Observer, fill, parameters
 from bench.loss import H2Load
+from bench.pings import Pinger
 from bench.streams import Download, StreamOrigin, WebSocket
-from deploy.local import ConsulServer, ProxyProcess, wait_until
+from deploy.local import ConsulServer, ProxyProcess, loopback_address, wait_until
 from deploy.origin import Origin
 
 
@@ -102,3 +105,27 @@ def test_an_observer_wakes_up_when_its_key_moves() -> None:
         observer = Observer(consul, "/v1/catalog/services")
         consul.put("/v1/catalog/register", {"Node": "n", "Address": "127.0.0.1", "Service": {"Service": "new"}})
         assert observer.woke() > 0
+
+
+def test_a_ping_that_had_to_wait_is_noticed_and_is_not_the_machines_fault() -> None:
+    stall = threading.Event()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if stall.is_set():
+                stall.clear()
+                time.sleep(1)
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer((loopback_address(), 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with Pinger(str(server.server_address[0]), server.server_port) as pinger:
+            stall.set()
+            wait_until(lambda: not stall.is_set(), 10, "the ping that waits has been sent")
+        server.shutdown()
+    assert pinger.pings.took_ms[-1] >= 1000 > pinger.pings.floor_ms[-1]

@@ -227,6 +227,20 @@ def test_a_writer_that_cannot_work_is_started_again_and_the_api_says_so(proxy: P
     assert proxy.api("reconfigure", serviceName="x", servicePath="/x").json["Change"] == "nothing"
 
 
+def test_a_writer_that_hangs_is_told_of_and_holds_up_no_ping(proxy: ProxyProcess) -> None:
+    [writer] = proxy.named("writer")
+    os.kill(writer, signal.SIGSTOP)
+    try:
+        status, answer = proxy.api("/ready")
+        assert (status, answer["Message"]) == (
+            503, "the writer has not answered for 5 s; what becomes of the call shows in the state")
+        assert proxy.api("ping").status == 200
+        assert proxy.api("reconfigure", serviceName="x y").status == 400
+    finally:
+        os.kill(writer, signal.SIGCONT)
+    proxy.wait_ready(10)
+
+
 def test_a_request_line_without_end_is_cut_off(proxy: ProxyProcess) -> None:
     sent = 0
     with (socket.create_connection((proxy.address, proxy.api_port), timeout=10) as connection,
