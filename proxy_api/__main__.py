@@ -4,6 +4,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -42,22 +43,21 @@ def serve(**flags: str | None) -> None:
         log.warning("event=open-api ip=%s hint=\"anyone who reaches the port can change routes: set API_TOKEN, "
                     'or IP=127.0.0.1"', settings.ip)
     try:
-        sys.exit(Supervisor(settings, lambda: _write(settings), lambda: _answer(settings)).run())
+        sys.exit(Supervisor(settings, partial(_writer, settings), partial(_api, settings)).run())
     except (CannotStart, InvalidSettings) as fault:
         _give_up(str(fault))
 
 
-def _write(settings: Settings) -> None:
-    """The writer's process. What it needs is imported there: the supervisor stays small, and starts all at once."""
+def _writer(settings: Settings) -> Callable[[], None]:
+    """The writer's process; its libraries are imported once HAProxy has been started."""
     from proxy_api import writer
-    writer.run(settings)
+    return partial(writer.run, settings)
 
 
-def _answer(settings: Settings) -> None:
-    """The API's process."""
-    from proxy_api.api_server import Server
-    sys.argv = sys.argv[:1]  # gunicorn reads it
-    Server(settings).run()
+def _api(settings: Settings) -> Callable[[], None]:
+    """The API's process; Flask and gunicorn are imported once the writer has been started."""
+    from proxy_api import api_server
+    return partial(api_server.run, settings)
 
 
 @main.command(help="Ask a running API what a reconfigure (or remove) would do, and change nothing. The parameters are "

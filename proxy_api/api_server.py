@@ -76,3 +76,9 @@ class Server(BaseApplication):  # type: ignore[misc]
         # that long.
         sys.setswitchinterval(0.0005)
         return build_app(self._settings)
+
+
+def run(settings: Settings) -> None:
+    """Serve until this process is ended."""
+    sys.argv = sys.argv[:1]  # gunicorn reads it
+    Server(settings).run()

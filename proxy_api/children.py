@@ -15,6 +15,7 @@ log = logging.getLogger("proxy-api")
 
 YOUNG_S = 5.0
 MAX_PAUSE_S = 5.0
+_HANDLED = (signal.SIGTERM, signal.SIGINT)
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NAME = 15
 
@@ -36,9 +37,14 @@ class Forked:
     def __init__(self, name: str, run: Callable[[], object]) -> None:
         gc.freeze()  # a collection in the child would touch, and so copy, all that is shared
         parent = os.getpid()
-        self.pid = os.fork()
-        if not self.pid:
-            _live(name, run, parent)
+        # A signal that finds the child with our handlers would be lost.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)
+        try:
+            self.pid = os.fork()
+            if not self.pid:
+                _live(name, run, parent)
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _HANDLED)
 
     def wait(self) -> int:
         """Its exit status; negative for a signal."""
@@ -49,10 +55,12 @@ def _live(name: str, run: Callable[[], object], parent: int) -> None:
     status = 1
     try:
         signal.set_wakeup_fd(-1)
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in _HANDLED:
             signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _HANDLED)
         os.setsid()
         os.closerange(3, os.sysconf("SC_OPEN_MAX"))  # the parent's lock above all
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         libc = ctypes.CDLL(None)
         libc.prctl(_PR_SET_NAME, name.encode())
         # It must not outlive its parent: a second writer would come with the next one.

@@ -74,8 +74,8 @@ class Feed:
         return bool(self._readings)
 
     def run(self) -> None:
-        """For ever."""
-        due = _NEVER
+        """For ever. What is followed was read when this began."""
+        due = time.monotonic() + STATUS_S if self._followed().with_status else _NEVER
         while True:
             left = due - time.monotonic()
             if self._wake.wait(None if due == _NEVER else max(0.0, left)):

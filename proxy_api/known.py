@@ -8,7 +8,7 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy
 from typing import Literal, Protocol
 
@@ -163,6 +163,11 @@ class Known:
         other._own = dict(self._own)
         return other
 
+    def committed(self, releases: Iterable[Release]) -> None:
+        """Note that these are records now: of some the checks are to be read from now on, of which no index tells."""
+        if any(_asks_checks(release.spec) for release in releases):
+            self._feed.moved()
+
     def weigh(self, release: Release, current: Held | None) -> None:
         """Raise what writing this release would, as far as that can be told without writing."""
         self._store.weigh(release, current)
@@ -293,13 +298,17 @@ class Known:
         return found
 
 
+def _asks_checks(spec: RouteSpec) -> bool:
+    return spec.follow == "all" and spec.templated
+
+
 def _followed(records: Records | None) -> Followed:
     plain: set[str] = set()
     everything: set[str] = set()
     with_status: set[str] = set()
     for held in (records.held if records else {}).values():
         if isinstance(held, Stored) and (spec := held.release.spec).follow != "never":
-            kind = plain if spec.follow != "all" else with_status if spec.templated else everything
+            kind = plain if spec.follow != "all" else with_status if _asks_checks(spec) else everything
             kind.update(a.service for a in held.release.admissions)
     everything -= with_status
     prompt = everything if len(everything) <= MAX_PROMPT else set()

@@ -1,15 +1,15 @@
 """Between the API's process and the writer's: calls over a Unix socket, a connection for each. Edge.
 
-Both ends are one program of one version, in a directory that nobody else can enter: what goes over is pickled.
+Both ends are one program of one version, and only its user may open the socket: what goes over is pickled.
 """
 
-import contextlib
 import logging
 import os
-import threading
+import pickle
+import socket
+import socketserver
 import time
-from collections.abc import Callable
-from multiprocessing.connection import Client, Connection, Listener
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,40 +19,58 @@ from proxy_api.route import RouteSpec
 
 log = logging.getLogger("proxy-api")
 
-SOCKET = "writer.sock"
-BACKLOG = 128  # more than the API has threads
 START_S = 5.0  # how long a change waits for a writer that is being started
 REPORT_S = 5.0
 CHANGE_S = CALL_TIMEOUT_S + 10  # the writer itself gives up first, and says why
 _POLL_S = 0.02
 
-Change = Callable[[str, RouteSpec | None, bool], Outcome]
+Calls = Mapping[str, Callable[..., object]]
 
 
-def serve(configs_path: str, change: Change, report: Callable[[bool], Report]) -> None:
-    """Answer calls for ever, each in a thread of its own. Raises OSError where the socket cannot be had."""
-    path = Path(configs_path) / SOCKET
-    path.unlink(missing_ok=True)  # of one that was killed; who is here holds the writer's lock
-    calls: dict[str, Callable[..., object]] = {"change": change, "report": report}
-    with Listener(str(path), "AF_UNIX", BACKLOG) as listener:
-        while True:
-            connection = listener.accept()
-            threading.Thread(target=_answer, args=(connection, calls), name="call", daemon=True).start()
+def path_of(configs_path: str) -> str:
+    """Where the writer of a CONFIGS_PATH listens."""
+    return os.path.join(configs_path, "writer.sock")
 
 
-def _answer(connection: Connection, calls: dict[str, Callable[..., object]]) -> None:
-    # Who asked may be gone; what was asked for is done all the same.
-    with contextlib.suppress(OSError, EOFError), connection:
-        name, *arguments = connection.recv()
-        answer: tuple[int, object]
-        try:
-            answer = 0, calls[name](*arguments)
-        except ProxyError as fault:
-            answer = fault.status, str(fault)
-        except Exception as fault:
-            log.exception("event=defect")
-            answer = ProxyError.status, f"internal error: {type(fault).__name__}"
-        connection.send(answer)
+def request(name: str, *arguments: object) -> bytes:
+    """A call as it goes over the socket; the end of the stream ends it."""
+    return pickle.dumps((name, *arguments))
+
+
+class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+    """Answers `calls`, each in a thread of its own. Raises OSError where the socket cannot be had."""
+
+    daemon_threads = False  # so that the end of it waits for answers that are on their way
+    request_queue_size = 128  # more than the API has threads
+
+    def __init__(self, configs_path: str, calls: Calls) -> None:
+        self.calls = calls
+        path = path_of(configs_path)
+        Path(path).unlink(missing_ok=True)  # of one that was killed; who is here holds the writer's lock
+        super().__init__(path, _Call)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Who asked may be gone; what was asked for is done all the same."""
+        log.debug("event=call-broken", exc_info=True)
+
+
+class _Call(socketserver.StreamRequestHandler):
+    server: Server
+    timeout = REPORT_S  # for a caller that neither asks nor listens
+
+    def handle(self) -> None:
+        name, *arguments = pickle.load(self.rfile)
+        self.wfile.write(_answer(self.server.calls[name], arguments))
+
+
+def _answer(call: Callable[..., object], arguments: list[object]) -> bytes:
+    try:
+        return pickle.dumps((0, call(*arguments)))
+    except ProxyError as fault:
+        return pickle.dumps((fault.status, str(fault)))
+    except Exception as fault:
+        log.exception("event=defect")
+        return pickle.dumps((ProxyError.status, f"internal error: {type(fault).__name__}"))
 
 
 class Refused(ProxyError):
@@ -64,44 +82,51 @@ class Refused(ProxyError):
 
 
 class Link:
-    """The writer, asked from another process."""
+    """The writer, asked from another process. Raises ProxyError; Unavailable where there is no answer."""
 
     def __init__(self, configs_path: str) -> None:
-        self._path = os.path.join(configs_path, SOCKET)
+        self._path = path_of(configs_path)
 
     def change(self, service: str, spec: RouteSpec | None, dry_run: bool) -> Outcome:
-        """Make a change, or only work it out, and wait for what came of it. Raises ProxyError."""
-        found: Outcome = self._ask(START_S, CHANGE_S, "change", service, spec, dry_run)
-        return found
+        """Make a change, or only work it out, and wait for what came of it."""
+        with self._connected(START_S, "; nothing was changed, ask again") as connection:
+            found: Outcome = _ask(connection, CHANGE_S, "; what became of the change shows in the state",
+                                  request("change", service, spec, dry_run))
+            return found
 
     def report(self, whole: bool) -> Report:
-        """How the proxy stands; `whole` with each service. Never fails: without a writer it is not ready."""
-        try:
-            found: Report = self._ask(0.0, REPORT_S, "report", whole)
+        """How the proxy stands; `whole` with each service."""
+        with self._connected(0.0, "") as connection:
+            found: Report = _ask(connection, REPORT_S, "", request("report", whole))
             return found
-        except Unavailable as fault:
-            return Report(str(fault))
 
-    def _ask(self, start_s: float, answer_s: float, *call: object) -> Any:
-        with self._connected(start_s) as connection:
-            try:
-                connection.send(call)
-                if not connection.poll(answer_s):
-                    raise Unavailable(f"the writer has not answered for {answer_s:g} s; what becomes of the call shows "
-                                      "in the state")
-                status, answer = connection.recv()
-            except (OSError, EOFError):
-                raise Unavailable("the writer ended meanwhile; what became of it shows in the state") from None
-        if status:
-            raise Refused(status, str(answer))
-        return answer
-
-    def _connected(self, start_s: float) -> Connection:
-        until = time.monotonic() + start_s
+    def _connected(self, patience_s: float, consequence: str) -> socket.socket:
+        until = time.monotonic() + patience_s
         while True:
+            connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            connection.settimeout(REPORT_S)
             try:
-                return Client(self._path, "AF_UNIX")
-            except OSError:
+                connection.connect(self._path)
+                return connection
+            except OSError as fault:
+                connection.close()
                 if time.monotonic() >= until:
-                    raise Unavailable("the writer is being started; nothing was changed, ask again") from None
+                    why = "does not answer" if isinstance(fault, BlockingIOError) else "is being started"
+                    raise Unavailable(f"the writer {why}{consequence}") from None
             time.sleep(_POLL_S)
+
+
+def _ask(connection: socket.socket, patience_s: float, consequence: str, question: bytes) -> Any:
+    try:
+        connection.settimeout(patience_s)
+        connection.sendall(question)
+        connection.shutdown(socket.SHUT_WR)
+        with connection.makefile("rb") as file:
+            status, answer = pickle.load(file)
+    except TimeoutError:
+        raise Unavailable(f"the writer has not answered for {patience_s:g} s{consequence}") from None
+    except (OSError, EOFError, pickle.UnpicklingError):
+        raise Unavailable(f"the writer ended meanwhile{consequence}") from None
+    if status:
+        raise Refused(status, str(answer))
+    return answer

@@ -23,21 +23,23 @@ class Metrics:
         """One call and the HTTP status of its answer."""
         self._calls.labels(call, str(status)).inc()
 
-    def text(self, report: Report) -> bytes:
-        """The page."""
+    def text(self, report: Report | None) -> bytes:
+        """The page. Without a report nothing is known but that the proxy is not ready."""
         registry = CollectorRegistry()
         registry.register(_OfReport(report))
         return generate_latest(self._registry) + generate_latest(registry)
 
 
 class _OfReport(Collector):
-    def __init__(self, report: Report) -> None:
+    def __init__(self, report: Report | None) -> None:
         self._report = report
 
     def collect(self) -> Iterable[Metric]:
         report = self._report
         yield GaugeMetricFamily("portbook_ready", "Whether the wanted state is recovered and served.",
-                                value=not report.reason)
+                                value=report is not None and not report.reason)
+        if report is None:
+            return
         yield GaugeMetricFamily("portbook_consul_up", "Whether Consul could be used at the last try.",
                                 value=report.consul_answers)
         yield CounterMetricFamily("portbook_reloads", "Reloads of HAProxy.", value=report.reloads)

@@ -1,4 +1,4 @@
-"""Whether the running HAProxy still answers: its two sockets asked all the time, without ever waiting for them. Edge.
+"""Whether HAProxy and the writer still answer: their sockets asked all the time, without ever waiting for them. Edge.
 
 Silence alone is no proof. A worker under full load answers late, a master that loads ten thousand services not for
 seconds, and a socket whose places somebody holds never. So silence counts as a hang at once only where the process is
@@ -26,8 +26,8 @@ class Pulse:
     It adds up what was waited for, not what the clock says: of a machine that slept nothing follows.
     """
 
-    def __init__(self, path: str, command: str) -> None:
-        self._path, self._command = path, command.encode() + b"\n"
+    def __init__(self, path: str, command: bytes) -> None:
+        self._path, self._command = path, command
         self._connection: socket.socket | None = None
         self._since = self._due = 0.0
         self._read = b""
@@ -60,6 +60,14 @@ class Pulse:
                 self._silence(now, patience)
         except ConnectionError:
             self._silence(now, _AGAIN_S)
+
+    def hung(self, pid: int, locks: bool) -> str:
+        """Why the process that is to answer (0: not known) counts as hung; "" where it does not. `locks` says whether
+        one that is seen to wait for a lock does.
+        """
+        if pid and self.silent_s >= SILENT_S and (how := _standing(pid, locks)):
+            return f"{pid} {how}"
+        return f"has not answered for {SILENT_LONG_S:.0f} s" if self.answered and self.silent_s >= SILENT_LONG_S else ""
 
     def _ask(self, now: float) -> None:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
@@ -94,8 +102,8 @@ class Watchdog:
     """The pulses of master and worker."""
 
     def __init__(self, haproxy: Haproxy) -> None:
-        self._master = Pulse(haproxy.master_socket, "show proc")
-        self._worker = Pulse(haproxy.socket, "show version")
+        self._master = Pulse(haproxy.master_socket, b"show proc\n")
+        self._worker = Pulse(haproxy.socket, b"show version\n")
         self.pulses = (self._master, self._worker)
         self._pid = 0
 
@@ -112,14 +120,12 @@ class Watchdog:
         worker = re.search(r"^(\d+)\s+worker", self._master.text, re.MULTILINE)
         for name, pulse, pid in (("master", self._master, self._pid),
                                  ("worker", self._worker, int(worker[1]) if worker else 0)):
-            if pid and pulse.silent_s >= SILENT_S and (how := _standing(pid)):
-                return f"its {name} {pid} {how}"
-            if pulse.answered and pulse.silent_s >= SILENT_LONG_S:
-                return f"its {name} has not answered for {SILENT_LONG_S:.0f} s"
+            if why := pulse.hung(pid, locks=True):
+                return f"its {name} {why}"
         return ""
 
 
-def _standing(pid: int) -> str:
+def _standing(pid: int, locks: bool) -> str:
     """How a process can be seen not to run; "" where it cannot."""
     folder = Path(f"/proc/{pid}")
     try:
@@ -132,6 +138,6 @@ def _standing(pid: int) -> str:
     if state in "ZXx":
         return "has ended"
     try:
-        return "waits for a lock" if (folder / "wchan").read_text().startswith("futex") else ""
+        return "waits for a lock" if locks and (folder / "wchan").read_text().startswith("futex") else ""
     except OSError:
         return ""

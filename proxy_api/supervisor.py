@@ -19,11 +19,11 @@ from functools import partial
 from pathlib import Path
 from types import FrameType
 
-from proxy_api import render
+from proxy_api import link, render
 from proxy_api.certificates import Certificates
 from proxy_api.children import Child, Forked, Process
 from proxy_api.haproxy import Haproxy, environment
-from proxy_api.pulse import Watchdog
+from proxy_api.pulse import Pulse, Watchdog
 from proxy_api.settings import Settings
 from proxy_api.state import ProxyState
 from proxy_api.surroundings import Around, bootstrap, text_environment
@@ -35,7 +35,7 @@ KILL_AFTER_S = 5.0
 API_GRACE_S = 35.0
 TURN_S = 0.25
 
-Run = Callable[[], None]
+Prepare = Callable[[], Callable[[], None]]
 
 
 class CannotStart(Exception):
@@ -43,15 +43,20 @@ class CannotStart(Exception):
 
 
 class Supervisor:
-    """Keeps the processes of one CONFIGS_PATH running until a signal says stop: HAProxy, and these two functions."""
+    """Keeps the processes of one CONFIGS_PATH running until a signal says stop.
 
-    def __init__(self, settings: Settings, writer: Run, api: Run) -> None:
+    `writer` and `api` import what their process needs, here, and give what it is to run: one that is started again is
+    of the same version as the rest, whatever has been installed meanwhile.
+    """
+
+    def __init__(self, settings: Settings, writer: Prepare, api: Prepare) -> None:
         self._settings = settings
         self._base = Path(settings.configs_path)
         self._haproxy = Haproxy(settings.configs_path, settings.haproxy_bin)
         self._proxy, self._writer, self._api = Child("haproxy"), Child("writer"), Child("api")
         self._children = (self._proxy, self._writer, self._api)
-        self._run_writer, self._run_api = writer, api
+        self._forked = ((self._writer, writer), (self._api, api))
+        self._pulse = Pulse(link.path_of(settings.configs_path), link.request("ping"))
         self._watchdog = Watchdog(self._haproxy)
         self._log = self._base / "haproxy.log"
         self._log_read = 0
@@ -121,13 +126,12 @@ class Supervisor:
         return max(0.0, min(*due, TURN_S)) if due else TURN_S
 
     def _start_due(self) -> None:
-        # The writer first: it reads Consul while HAProxy starts.
-        if self._writer.is_due():
-            _start(self._writer, partial(Forked, "writer", self._run_writer))
         if self._proxy.is_due():
             self._start_proxy()
-        if self._api.is_due():
-            _start(self._api, partial(Forked, "api", self._run_api))
+        for child, prepare in self._forked:
+            if child.is_due() and not self._stop:
+                self._pulse.forget()
+                _start(child, partial(Forked, child.name, prepare()))
 
     def _start_proxy(self) -> None:
         if left := self._haproxy.kill():
@@ -150,8 +154,9 @@ class Supervisor:
         """Until a child ends, a signal comes, or the time is over."""
         poll = select.poll()
         poll.register(wake, select.POLLIN)
-        for pulse in self._watchdog.pulses if self._proxy.pid and not self._stop else ():
-            pulse.register(poll)
+        if not self._stop:
+            for pulse in (self._pulse, *(self._watchdog.pulses if self._proxy.pid else ())):
+                pulse.register(poll)
         for child in children:
             if child.pid:
                 poll.register(child.descriptor, select.POLLIN)
@@ -163,11 +168,16 @@ class Supervisor:
                 child.ended()
 
     def _end_hung(self) -> None:
-        """End a HAProxy that does not answer any more. It is started again as if it had died."""
+        """End a HAProxy or a writer that does not answer any more. It is started again as if it had died."""
         if self._proxy.pid and (why := self._watchdog.hung()):
             log.error('event=hung process=haproxy pid=%d reason="%s"', self._proxy.pid, why)
             self._proxy.signal(signal.SIGKILL)
             self._haproxy.kill()
+        self._pulse.turn()
+        # Python's threads wait for its own lock all the time.
+        if self._writer.pid and (why := self._pulse.hung(self._writer.pid, locks=False)):
+            log.error('event=hung process=writer pid=%d reason="it %s"', self._writer.pid, why)
+            self._writer.signal(signal.SIGKILL)
 
     def _relay_log(self) -> None:
         """Pass on what HAProxy wrote. It writes to a file, because a pipe would end with us."""

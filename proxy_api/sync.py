@@ -86,6 +86,7 @@ class Sync:
         self._chunk = 0  # how many records to take at once after HAProxy did not take more; 0: all
         self._untended = True
         self._stopping = threading.Event()
+        self._taking, self._ended = threading.Lock(), False
         self._reported: Report | None = None
         self._logged = reports.starting(self._known.fault)
 
@@ -94,7 +95,10 @@ class Sync:
     def change(self, service: str, spec: RouteSpec | None, dry_run: bool = False) -> Outcome:
         """Make a change, or only work it out, and wait for what came of it. Raises ProxyError."""
         job = Job(service, spec, dry_run)
-        self._calls.put(job)
+        with self._taking:
+            if self._ended:
+                raise _stopping()
+            self._calls.put(job)
         try:
             outcome = job.result.result(CALL_TIMEOUT_S)
         except TimeoutError:
@@ -144,7 +148,9 @@ class Sync:
             if now > max(called, tended) + QUIET_S or now > tended + BUSY_S:
                 self._tend()
                 tended = time.monotonic()
-        self._refuse(waiting + self._collect(0.0), Unavailable("proxy-api is stopping; nothing was changed"))
+        with self._taking:
+            self._ended = True
+        self._refuse(waiting + self._collect(0.0), _stopping())
         self._deliver()
 
     def _patience(self) -> float:
@@ -377,6 +383,7 @@ class Sync:
                 else:
                     held[name] = made.now
         self._known.records = replace(records, held=held)
+        self._known.committed(made.now.release for made in committed.values() if made.now is not None)
         return committed
 
     def _lost_race(self, job: Job) -> None:
@@ -440,6 +447,10 @@ class Sync:
                 job.result.set_result(answer)
             else:
                 job.result.set_exception(answer)
+
+
+def _stopping() -> Unavailable:
+    return Unavailable("proxy-api is stopping; nothing was changed")
 
 
 def _not_there(service: str) -> UnknownService:

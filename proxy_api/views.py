@@ -27,8 +27,8 @@ MAX_DRY_RUNS = 8  # of these, so that looks leave room for changes
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What the API talks to. `report` is how the proxy stands, with each service where it is asked for the whole;
-    `fault` asks HAProxy whether it serves what was applied: "" or what is wrong.
+    """What the API talks to. `report` is how the proxy stands, with each service where it is asked for the whole; it
+    raises Unavailable. `fault` asks HAProxy whether it serves what was applied: "" or what is wrong.
     """
 
     change: Callable[[str, RouteSpec | None, bool], Outcome]
@@ -94,18 +94,28 @@ def _routes(parts: Parts) -> Blueprint:
 
     @api.get("/ready")
     def ready() -> tuple[Response, int]:
-        report = parts.report(False)
+        try:
+            report = parts.report(False)
+        except Unavailable as fault:
+            report = Report(str(fault))
         reason = report.reason or parts.fault(report)
         return jsonify(answers.ready(report, reason)), 503 if reason else 200
 
     @api.get(f"{PREFIX}/state")
     def state() -> tuple[Response, int]:
-        text = in_steps(answers.state(parts.instance, parts.report(True)), 2)
+        try:
+            text = in_steps(answers.state(parts.instance, parts.report(True)), 2)
+        except ProxyError as fault:
+            return jsonify(answers.failed({}, fault)), fault.status
         return Response(f"{text}\n", content_type="application/json"), 200
 
     @api.get("/metrics")
     def metrics() -> Response:
-        return Response(parts.metrics.text(parts.report(True)), content_type=parts.metrics.content_type)
+        try:
+            report = parts.report(True)
+        except Unavailable:
+            report = None
+        return Response(parts.metrics.text(report), content_type=parts.metrics.content_type)
 
     return api
 

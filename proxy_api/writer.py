@@ -8,11 +8,13 @@ import fcntl
 import gc
 import logging
 import os
+import signal
 import sys
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from catalog.consul_client import ConsulClient
 from proxy_api import binding, link, watch
@@ -51,8 +53,16 @@ def run(settings: Settings) -> None:
     threading.Thread(target=_exempt, args=(sync.report,), name="collector", daemon=True).start()
     watch.start("watch-records", store.wait_for_records, lambda index: sync.hint("records", index), stop)
     watch.start("watch-catalog", store.wait_for_catalog, lambda index: sync.hint("catalog", index), stop)
-    threading.Thread(target=_write, args=(sync,), name="writer", daemon=True).start()
-    link.serve(settings.configs_path, sync.change, lambda whole: _report(sync, whole))
+
+    def end() -> None:
+        stop.set()
+        server.shutdown()
+
+    with link.Server(settings.configs_path, {"change": sync.change, "report": partial(_report, sync),
+                                             "ping": lambda: None}) as server:
+        signal.signal(signal.SIGTERM, lambda *_: sync.stop())
+        threading.Thread(target=_write, args=(sync, end), name="writer", daemon=True).start()
+        server.serve_forever()
 
 
 def _report(sync: Sync, whole: bool) -> Report:
@@ -60,14 +70,15 @@ def _report(sync: Sync, whole: bool) -> Report:
     return report if whole else replace(report, services=())
 
 
-def _write(sync: Sync) -> None:
+def _write(sync: Sync, end: Callable[[], None]) -> None:
+    """Until it is told to stop: what is being changed then is brought to its end."""
     try:
         sync.run()
+        end()
     except BaseException:
+        # Without it the rest would take calls and answer none.
         log.exception("event=writer-failed")
-    # Nobody stops it but the end of the process, and without it the rest would take calls and answer none.
-    log.critical("event=writer-ended")
-    os._exit(1)
+        os._exit(1)
 
 
 def _exempt(report: Callable[[], Report]) -> None:

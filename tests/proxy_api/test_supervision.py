@@ -18,6 +18,7 @@ import pytest
 from deploy.local import ConsulServer, ProxyProcess, http_get, wait_until
 from deploy.origin import Origin
 from proxy_api.haproxy import Haproxy, NotRunning, Processes
+from tests.consul_gate import Gate
 from tests.load import PacedLoad
 from tests.stored import stored
 
@@ -220,25 +221,45 @@ def test_a_writer_that_cannot_work_is_started_again_and_the_api_says_so(proxy: P
     refused = proxy.api("reconfigure", serviceName="x", servicePath="/x")
     assert (refused.status, refused.json["Message"]) == (
         503, "the writer is being started; nothing was changed, ask again")
-    assert proxy.api("/ready").status == 503
+    assert (proxy.api("/ready").status, proxy.api("state").status) == (503, 503)
+    page = http_get(f"{proxy.api_url}/metrics").body
+    assert "portbook_ready 0.0" in page and "portbook_reloads" not in page
     assert proxy.instances("/x") == {"a", "b", "c"}
     lock.rmdir()
     proxy.wait_ready(20)
     assert proxy.api("reconfigure", serviceName="x", servicePath="/x").json["Change"] == "nothing"
 
 
-def test_a_writer_that_hangs_is_told_of_and_holds_up_no_ping(proxy: ProxyProcess) -> None:
+def test_a_writer_that_hangs_is_replaced_and_holds_up_no_ping(proxy: ProxyProcess) -> None:
     [writer] = proxy.named("writer")
     os.kill(writer, signal.SIGSTOP)
-    try:
-        status, answer = proxy.api("/ready")
-        assert (status, answer["Message"]) == (
-            503, "the writer has not answered for 5 s; what becomes of the call shows in the state")
-        assert proxy.api("ping").status == 200
-        assert proxy.api("reconfigure", serviceName="x y").status == 400
-    finally:
-        os.kill(writer, signal.SIGCONT)
-    proxy.wait_ready(10)
+    assert proxy.api("ping").status == 200
+    assert proxy.api("reconfigure", serviceName="x y").status == 400
+    wait_until(lambda: writer not in proxy.named("writer"), 4, "it is ended")
+    assert proxy.api("reconfigure", serviceName="x", servicePath="/x").json["Change"] == "nothing"
+    assert proxy.instances("/x") == {"a", "b", "c"}
+
+
+def test_told_to_stop_all_at_once_it_finishes_the_change_that_is_being_made(
+        consul: ConsulServer, origins: dict[str, Origin]) -> None:
+    """As a service manager that signals every process does."""
+    consul.register("x", origins["a"].host, origins["a"].port)
+    asked, on = threading.Event(), threading.Event()
+
+    def hold(method: str, path: str) -> None:
+        if path == "/v1/txn":
+            asked.set()
+            on.wait(10)
+
+    with Gate(consul.address) as gate, ProxyProcess(gate.address) as proxy, ThreadPoolExecutor() as threads:
+        gate.before = hold
+        call = threads.submit(proxy.api, "reconfigure", serviceName="x", servicePath="/x")
+        assert asked.wait(10)
+        for pid in [*proxy.named("writer", "api"), proxy.process.pid]:
+            os.kill(pid, signal.SIGTERM)
+        on.set()
+        assert (call.result(20).status, proxy.process.wait(20)) == (200, 0)
+        assert proxy.log.read_text().count("event=applied") >= 1
 
 
 def test_a_request_line_without_end_is_cut_off(proxy: ProxyProcess) -> None:

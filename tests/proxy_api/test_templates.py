@@ -254,3 +254,22 @@ def test_the_environment_of_proxy_api_is_not_haproxys(consul: ConsulServer) -> N
         assert " s 127.0.0.1 " in state
         for pid in proxy.haproxy_pids():
             assert b"sekret" not in Path(f"/proc/{pid}/environ").read_bytes()
+
+
+def test_a_template_that_follows_all_follows_checks_before_and_after_a_restart(
+        consul: ConsulServer, proxy: ProxyProcess, origins: dict[str, Origin]) -> None:
+    for name in ("a", "b"):
+        consul.put("/v1/agent/check/register", {
+            "Name": f"of-{name}", "ServiceID": add(consul, "go-demo", origins[name]), "TTL": "1h", "Status": "passing"})
+    fe = write(proxy, "fe.ctmpl", FE)
+    be = write(proxy, "be.ctmpl", BE.replace('"any"', '"passing"'))
+    proxy.api("reconfigure", serviceName="go-demo", consulTemplateFePath=fe, consulTemplateBePath=be, follow="all")
+    assert proxy.instances("/demo") == {"a", "b"}
+    for restart in (False, True):
+        if restart:
+            proxy.kill9()
+            proxy.start().wait_ready()
+        consul.put("/v1/agent/check/fail/of-b")
+        wait_until(lambda: proxy.instances("/demo") == {"a"}, 8, "the one that fails is out")
+        consul.put("/v1/agent/check/pass/of-b")
+        wait_until(lambda: proxy.instances("/demo") == {"a", "b"}, 8, "it is back")
