@@ -33,6 +33,7 @@ log = logging.getLogger("proxy-api")
 FLOOR = (2, 6)
 KILL_AFTER_S = 5.0
 API_GRACE_S = 35.0
+WRITER_GRACE_S = 2.0
 TURN_S = 0.25
 
 Prepare = Callable[[], Callable[[], None]]
@@ -199,16 +200,19 @@ class Supervisor:
     # --- stop ------------------------------------------------------------------------------------------------------
 
     def _shut_down(self, wake: int) -> None:
-        """The API first: no more changes. Then HAProxy stops listening and finishes what it has."""
+        """The API first: no more changes. The writer has nothing to do then but what it found by itself, which can be
+        cut off. HAProxy stops listening and finishes what it has.
+        """
         log.info("event=stopping")
         self._end(self._api, signal.SIGTERM, API_GRACE_S, wake)
-        self._end(self._writer, signal.SIGTERM, KILL_AFTER_S, wake)
+        self._end(self._writer, signal.SIGTERM, WRITER_GRACE_S, wake)
         self._end(self._proxy, signal.SIGUSR1, self._settings.drain_timeout, wake)
         self._relay_log()
         log.info("event=stopped")
 
     def _end(self, child: Child, gentle: signal.Signals, seconds: float, wake: int) -> None:
-        for number, patience in ((gentle, seconds), (signal.SIGTERM, KILL_AFTER_S), (signal.SIGKILL, KILL_AFTER_S)):
+        firmly = [(signal.SIGTERM, KILL_AFTER_S)] if gentle != signal.SIGTERM else []
+        for number, patience in ((gentle, seconds), *firmly, (signal.SIGKILL, KILL_AFTER_S)):
             child.signal(number)
             end = time.monotonic() + patience
             while child.pid and (left := end - time.monotonic()) > 0:
