@@ -238,7 +238,7 @@ def test_a_call_whose_writer_dies_is_told_so_and_the_next_one_goes_on_from_consu
             gate.after = killer.after_commit
         answer = proxy.api("reconfigure", serviceName="x", servicePath="/x")
         assert (answer.status, answer.json["Message"]) == (
-            503, "the writer ended meanwhile; what became of it shows in the state")
+            503, "the writer ended meanwhile; what became of the change shows in the state")
         proxy.wait_ready()
         assert proxy.instances("/x") == ({"a"} if step == "before_commit" else {"a", "b"})
         assert proxy.api("reconfigure", serviceName="x", servicePath="/x").status == 200
