@@ -5,8 +5,10 @@ REASONS: dict[str, str] = {
                           "its name, instead of one comparison of its path.",
     "reconfigure, one": "The floor is the two calls to Consul alone. Beside them stand the turn of a web server in "
                         "Python, the text of the whole configuration with its digest, two files on disk, and the "
-                        "commands to HAProxy with their reading back. Some microseconds for every service are in it: "
-                        "a change finds out what differs by walking along all of them.",
+                        "commands to HAProxy with their reading back. Two or three microseconds for every service "
+                        "are in it: a change finds out what differs by walking along all of them. With many services, "
+                        "the catalog is read in bulk beside it, because it moved: at 10,000 that keeps Consul busy for "
+                        "0.7 s, on the same two cores.",
     "reconfigure, a new service": "Beside HAProxy's check and reload there are Consul, the rendering, and the waiting "
                                   "for the old worker to take no more connections.",
     "an instance": "What woke up reads the service, works out what it comes to, writes it to disk, and tells HAProxy, "
