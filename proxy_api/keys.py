@@ -63,10 +63,6 @@ class Records:
     history: str
     held: Mapping[str, Held]
 
-    def stored(self) -> dict[str, Stored]:
-        """The services that have a readable record."""
-        return {name: held for name, held in self.held.items() if isinstance(held, Stored)}
-
 
 class Keys:
     """The keys of one proxy instance."""

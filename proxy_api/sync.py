@@ -338,10 +338,11 @@ class Sync:
 
         After HAProxy did not take several at once, half as many, until the one that it does not take is known.
         """
-        stored = {name: s.release for name, s in records.stored().items()}
+        held = records.held
         told: dict[str, Release | None] = {
-            n: r for n, r in stored.items() if (last := serving.get(n)) is not r and last != r}
-        told.update({n: None for n in serving if n not in stored})
+            n: s.release for n, s in held.items()
+            if isinstance(s, Stored) and (last := serving.get(n)) is not s.release and last != s.release}
+        told.update({n: None for n in serving if not isinstance(held.get(n), Stored)})
         now = time.monotonic()
         fresh = {n: r for n, r in told.items()
                  if n not in self._refused or self._refused[n].release != r
