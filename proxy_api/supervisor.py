@@ -131,8 +131,9 @@ class Supervisor:
             self._start_proxy()
         for child, prepare in self._forked:
             if child.is_due() and not self._stop:
-                self._pulse.forget()
-                _start(child, partial(Forked, child.name, prepare()))
+                if child is self._writer:
+                    self._pulse.forget()
+                _start(child, partial(_fork, child.name, prepare))
 
     def _start_proxy(self) -> None:
         if left := self._haproxy.kill():
@@ -222,10 +223,14 @@ class Supervisor:
             log.warning("event=slow-to-end process=%s pid=%d signal=%s", child.name, child.pid, number.name)
 
 
+def _fork(name: str, prepare: Prepare) -> Process:
+    return Forked(name, prepare())
+
+
 def _start(child: Child, start: Callable[[], Process]) -> None:
     try:
         process = start()
-    except (OSError, subprocess.SubprocessError) as fault:
+    except (OSError, ImportError, subprocess.SubprocessError) as fault:
         # No memory, no process to be had, a program that is being replaced: nobody is to be left without whoever
         # starts them again.
         child.not_started(fault)

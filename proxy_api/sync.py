@@ -85,7 +85,7 @@ class Sync:
         self._again: list[Job] = []
         self._chunk = 0  # how many records to take at once after HAProxy did not take more; 0: all
         self._untended = True
-        self._stopping = threading.Event()
+        self._stop = False
         self._taking, self._ended = threading.Lock(), False
         self._reported: Report | None = None
         self._logged = reports.starting(self._known.fault)
@@ -115,8 +115,8 @@ class Sync:
             self._calls.put(None)
 
     def stop(self) -> None:
-        """Let the current pass end, and refuse what is still waiting."""
-        self._stopping.set()
+        """Let the current pass end, and refuse what is still waiting. From a signal's handler too: it takes no lock."""
+        self._stop = True
         self._calls.put(None)
 
     # --- the writer's thread ---------------------------------------------------------------------------------------
@@ -125,7 +125,7 @@ class Sync:
         """Pass after pass until `stop`."""
         waiting: list[Job] = []
         tended = called = time.monotonic()
-        while not self._stopping.is_set():
+        while not self._stop:
             jobs = self._collect(0.0 if waiting or self._known.pending() else self._patience())
             waiting += jobs
             try:

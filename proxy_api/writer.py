@@ -4,6 +4,7 @@ Not the API's own: Python lets one thread at a time compute, and the API is to a
 worked out.
 """
 
+import contextlib
 import fcntl
 import gc
 import logging
@@ -15,6 +16,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 from catalog.consul_client import ConsulClient
 from proxy_api import binding, link, watch
@@ -31,13 +33,13 @@ from proxy_api.template_files import TemplateFiles
 
 log = logging.getLogger("proxy-api")
 
+HAND_OVER_S = 10.0
 RECOVERY_S = 60.0  # without the collection of garbage, at most
 
 
 def run(settings: Settings) -> None:
     """Be the writer, once no other process is, until this one is ended. Raises OSError."""
-    handle = os.open(os.path.join(settings.configs_path, "writer.lock"), os.O_RDWR | os.O_CREAT, 0o600)
-    fcntl.flock(handle, fcntl.LOCK_EX)
+    _take_over(os.open(os.path.join(settings.configs_path, "writer.lock"), os.O_RDWR | os.O_CREAT, 0o600))
     client = ConsulClient.from_environ(settings.consul_address, settings.access)
     store = Store(client, settings.proxy_instance_name)
     haproxy = Haproxy(settings.configs_path, settings.haproxy_bin)
@@ -63,6 +65,31 @@ def run(settings: Settings) -> None:
         signal.signal(signal.SIGTERM, lambda *_: sync.stop())
         threading.Thread(target=_write, args=(sync, end), name="writer", daemon=True).start()
         server.serve_forever()
+
+
+def _take_over(lock: int) -> None:
+    """Get the lock, which ends with the process. A writer whose supervisor died ends what it is doing first; one that
+    does not get that far, because it is stopped, is ended.
+    """
+    until = time.monotonic() + HAND_OVER_S
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            break
+        except BlockingIOError:
+            if time.monotonic() > until:
+                _end_holder(os.pread(lock, 20, 0))
+        time.sleep(0.01)
+    os.ftruncate(lock, 0)
+    os.pwrite(lock, str(os.getpid()).encode(), 0)
+
+
+def _end_holder(noted: bytes) -> None:
+    with contextlib.suppress(OSError, ValueError):
+        pid = int(noted)
+        if Path(f"/proc/{pid}/comm").read_text().strip() == "writer":  # not somebody else who has got the number
+            log.warning("event=killed process=writer pid=%d", pid)
+            os.kill(pid, signal.SIGKILL)
 
 
 def _report(sync: Sync, whole: bool) -> Report:

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from functools import partial
 from queue import SimpleQueue
 from typing import TypeVar
@@ -23,22 +23,26 @@ class Pool:
 
     def __init__(self) -> None:
         self._waiting: SimpleQueue[Callable[[], None]] = SimpleQueue()
-        self._threads: list[threading.Thread] = []
+        self._started = 0
 
     def __call__(self, writes: Sequence[Callable[[], None]]) -> Sequence[CatalogError | None]:
         if len(writes) < 2:
             return one_by_one(writes)
-        ends = [self.begin(partial(fault_of, write)) for write in writes]
-        return [end() for end in ends]
+        begun = [self._begin(partial(fault_of, write)) for write in writes]
+        wait(begun)  # for all, also where one raises something else than is expected: none is to end after its pass
+        return [write.result() for write in begun]
 
-    def begin(self, write: Callable[[], T]) -> Callable[[], T]:
+    def begin(self, write: Callable[[], None]) -> Callable[[], None]:
         """Begin a write; the call that is given back waits for its end, and raises what the write raised."""
+        return self._begin(write).result
+
+    def _begin(self, write: Callable[[], T]) -> Future[T]:
+        if self._started < AT_ONCE:
+            threading.Thread(target=self._work, name="write", daemon=True).start()
+            self._started += 1
         ended = Future[T]()
         self._waiting.put(partial(_carry_out, write, ended))
-        if len(self._threads) < AT_ONCE:
-            self._threads.append(threading.Thread(target=self._work, name="write", daemon=True))
-            self._threads[-1].start()
-        return ended.result
+        return ended
 
     def _work(self) -> None:
         while True:

@@ -240,6 +240,16 @@ def test_a_writer_that_hangs_is_replaced_and_holds_up_no_ping(proxy: ProxyProces
     assert proxy.instances("/x") == {"a", "b", "c"}
 
 
+def test_a_stopped_writer_that_outlives_its_supervisor_is_ended_by_the_next_one(proxy: ProxyProcess) -> None:
+    [writer] = proxy.named("writer")
+    os.kill(writer, signal.SIGSTOP)
+    proxy.process.kill()
+    wait_until(lambda: not proxy.named("api"), 10, "the API has ended")
+    assert proxy.named("writer") == [writer]
+    proxy.start().wait_ready(20)
+    assert writer not in proxy.named("writer")
+
+
 def test_told_to_stop_all_at_once_it_finishes_the_change_that_is_being_made(
         consul: ConsulServer, origins: dict[str, Origin]) -> None:
     """As a service manager that signals every process does."""
