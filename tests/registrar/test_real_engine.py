@@ -134,8 +134,10 @@ def test_an_ordinary_user_of_the_sockets_group(consul, label):
 
 def test_a_container_out_of_memory_is_said_and_counted(consul, tmp_path):
     client = docker.APIClient(version="auto", timeout=60)
+    # A child that is killed again and again: of a container that ends with it, the engine tells now and then nothing.
+    eats = "while :; do sh -c 'x=aaaaaaaa; while :; do x=$x$x; done'; done"
     greedy = client.create_container(
-        "portbook/go-demo:latest", entrypoint=["/bin/sh", "-c", "x=aaaaaaaa; while :; do x=$x$x; done"],
+        "portbook/go-demo:latest", entrypoint=["/bin/sh", "-c", eats],
         host_config=client.create_host_config(mem_limit="6m", memswap_limit="6m"))["Id"]
     try:
         with RegistrarProcess(consul.address, "n1", "127.7.7.7", "--only-label", "none=such", http=True) as process:
