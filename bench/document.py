@@ -31,10 +31,12 @@ _HOW = """\
 - *A reload by hand* is `haproxy -c` on the same configuration and `reload` at the master's socket, until the new worker
   answers.
 - *Requests lost* counts every request without a 200 from the right service, of clients that pause between requests:
-  8 that keep their connection, 4 that make one for each request, and 4 `curl` over h2 and TLS. Of the 200
-  changes, or as many as fit into two minutes, half are reloads; an instance of the service under load joins and leaves
-  all the time. A download and a WebSocket that began before the first change are to outlive the last: for
-  that, the proxy runs with `MAX_OLD_WORKERS=250`, where 20 is the default.
+  8 that keep their connection, 4 that make one for each request, and 4 `curl` over h2 and TLS. Of the 200 changes, or
+  as many as fit into the time that the bench allows (the figure says how many), half are reloads; an instance of the
+  service under load joins and leaves all the time. A download and a WebSocket that began before the first change are
+  to outlive the last: for that, the proxy runs with `MAX_OLD_WORKERS=250`, where 20 is the default.
+- *A ping* makes a connection of its own, and is sent by a process that does nothing else. An idle server in a third
+  process is asked in turn with it: what takes long there is the machine's.
 - *Throughput* is `wrk` with 32 connections through the last of so many routes of Portbook, and in turn through a
   configuration with one route written by hand; the origin is a HAProxy that answers by itself. wrk, origin and proxy
   share the machine's cores.

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from multiprocessing.connection import Connection
 from pathlib import Path
+from statistics import median
 from typing import Self
 
 from bench.figures import show_amount
@@ -45,12 +46,8 @@ class Pings:
 
     def __str__(self) -> str:
         return (f"slowest of {len(self.took_ms)}: {self.took_ms[-1]:.0f} ms, of 100: {self.slowest_of_100:.0f}, median "
-                f"{_median(self.took_ms):.1f}; an idle server beside it: {self.floor_ms[-1]:.0f}, "
-                f"{_of_100(self.floor_ms):.0f} and {_median(self.floor_ms):.1f} ms")
-
-
-def _median(times: tuple[float, ...]) -> float:
-    return times[len(times) // 2]
+                f"{median(self.took_ms):.1f}; an idle server beside it: {self.floor_ms[-1]:.0f}, "
+                f"{_of_100(self.floor_ms):.0f} and {median(self.floor_ms):.1f} ms")
 
 
 def _of_100(times: tuple[float, ...]) -> float:

@@ -7,7 +7,7 @@ from proxy_api.accept import Judged
 from proxy_api.plan import Plan
 from proxy_api.route import RouteSpec
 
-CALL_TIMEOUT_S = 120.0
+CALL_TIMEOUT_S = 120.0  # how long a caller waits for its turn and its answer
 
 
 @dataclass(frozen=True, slots=True)

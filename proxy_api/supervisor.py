@@ -2,7 +2,8 @@
 
 HAProxy has a session of its own and outlives this process; the next one adopts it. The others do not: there is one
 writer. Deaths are seen through pid file descriptors, which work for an adopted process too. A HAProxy that hangs is
-ended with all its workers, the draining ones too: while it stands, nobody else gets its connections.
+ended with all its workers, the draining ones too: while it stands, nobody else gets its connections. A writer that
+hangs is ended as well.
 """
 
 import contextlib
@@ -57,7 +58,7 @@ class Supervisor:
         self._proxy, self._writer, self._api = Child("haproxy"), Child("writer"), Child("api")
         self._children = (self._proxy, self._writer, self._api)
         self._forked = ((self._writer, writer), (self._api, api))
-        self._pulse = Pulse(link.path_of(settings.configs_path), link.request("ping"))
+        self._writer_pulse = Pulse(link.path_of(settings.configs_path), link.request("ping"))
         self._watchdog = Watchdog(self._haproxy)
         self._log = self._base / "haproxy.log"
         self._log_read = 0
@@ -132,7 +133,7 @@ class Supervisor:
         for child, prepare in self._forked:
             if child.is_due() and not self._stop:
                 if child is self._writer:
-                    self._pulse.forget()
+                    self._writer_pulse.forget()
                 _start(child, partial(_fork, child.name, prepare))
 
     def _start_proxy(self) -> None:
@@ -157,7 +158,7 @@ class Supervisor:
         poll = select.poll()
         poll.register(wake, select.POLLIN)
         if not self._stop:
-            for pulse in (self._pulse, *(self._watchdog.pulses if self._proxy.pid else ())):
+            for pulse in (self._writer_pulse, *(self._watchdog.pulses if self._proxy.pid else ())):
                 pulse.register(poll)
         for child in children:
             if child.pid:
@@ -175,9 +176,9 @@ class Supervisor:
             log.error('event=hung process=haproxy pid=%d reason="%s"', self._proxy.pid, why)
             self._proxy.signal(signal.SIGKILL)
             self._haproxy.kill()
-        self._pulse.turn()
+        self._writer_pulse.turn()
         # Python's threads wait for its own lock all the time.
-        if self._writer.pid and (why := self._pulse.hung(self._writer.pid, locks=False)):
+        if self._writer.pid and (why := self._writer_pulse.hung(self._writer.pid, locks=False)):
             log.error('event=hung process=writer pid=%d reason="it %s"', self._writer.pid, why)
             self._writer.signal(signal.SIGKILL)
 

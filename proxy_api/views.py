@@ -48,6 +48,7 @@ def create_app(parts: Parts) -> Flask:
     app.url_map.strict_slashes = False
     app.register_blueprint(_routes(parts))
     app.register_error_handler(HTTPException, _http_fault)
+    app.register_error_handler(ProxyError, _refused)
     app.register_error_handler(Exception, _defect)
     return app
 
@@ -103,10 +104,7 @@ def _routes(parts: Parts) -> Blueprint:
 
     @api.get(f"{PREFIX}/state")
     def state() -> tuple[Response, int]:
-        try:
-            text = in_steps(answers.state(parts.instance, parts.report(True)), 2)
-        except ProxyError as fault:
-            return jsonify(answers.failed({}, fault)), fault.status
+        text = in_steps(answers.state(parts.instance, parts.report(True)), 2)
         return Response(f"{text}\n", content_type="application/json"), 200
 
     @api.get("/metrics")
@@ -182,6 +180,10 @@ def _http_fault(fault: HTTPException) -> tuple[Response, int]:
     text = {404: "there is nothing here", 405: "this call does not take that method"}.get(
         fault.code or 500, fault.description or fault.name)
     return jsonify(answers.answer({}, "NOK", text)), fault.code or 500
+
+
+def _refused(fault: ProxyError) -> tuple[Response, int]:
+    return jsonify(answers.failed({}, fault)), fault.status
 
 
 def _defect(fault: Exception) -> tuple[Response, int]:
