@@ -18,9 +18,9 @@ from typing import Any
 from catalog.codec import MAX_OPERATIONS
 from catalog.model import Instance, Operation
 from deploy.local import ConsulServer
-from proxy_api import keys, route
-from proxy_api.keys import Keys
-from proxy_api.release import Release, admit
+from proxy_api.core import keys, route
+from proxy_api.core.keys import Keys
+from proxy_api.core.release import Release, admit
 
 INSTANCES = 3  # of each service
 INSTANCES_OF_A_NODE = 300

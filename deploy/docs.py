@@ -11,11 +11,11 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 
 from deploy.process import ROOT
-from proxy_api import consul_template, errors
-from proxy_api.consul_template.functions import VOCABULARY
-from proxy_api.plan import CAUSES
-from proxy_api.route import LEGACY_KEYS, PARAMETERS, RESTRICTING, STEERING, Parameter
-from proxy_api.settings import SETTINGS
+from proxy_api.core import consul_template, errors
+from proxy_api.core.consul_template.functions import VOCABULARY
+from proxy_api.core.plan import CAUSES
+from proxy_api.core.route import LEGACY_KEYS, PARAMETERS, RESTRICTING, STEERING, Parameter
+from proxy_api.core.settings import SETTINGS
 from registrar.reference import code, table
 
 DOCUMENT = ROOT / "docs" / "proxy-api.md"

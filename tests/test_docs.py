@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from deploy import docs
-from proxy_api.route import PARAMETERS, STEERING
-from proxy_api.settings import SETTINGS
+from proxy_api.core.route import PARAMETERS, STEERING
+from proxy_api.core.settings import SETTINGS
 
 
 def test_the_tables_are_current() -> None:

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from catalog.model import Instance
-from proxy_api.follow import Effective, effective
-from proxy_api.release import Release, admit
-from proxy_api.route import RouteSpec
+from proxy_api.core.follow import Effective, effective
+from proxy_api.core.release import Release, admit
+from proxy_api.core.route import RouteSpec
 
 
 def i(id: str, port: int = 80, container: str = "c", node: str = "n", address: str = "10.0.0.1",

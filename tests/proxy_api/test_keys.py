@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from catalog.model import Instance, KVEntry, Operation
-from proxy_api import release, route
-from proxy_api.keys import Keys, Legacy, Stored, Unreadable, encode
-from proxy_api.release import Release, admit
-from proxy_api.route import RouteSpec
+from proxy_api.core import release, route
+from proxy_api.core.keys import Keys, Legacy, Stored, Unreadable, encode
+from proxy_api.core.release import Release, admit
+from proxy_api.core.route import RouteSpec
 
 KEYS = Keys("docker-flow")
 MARKER_VALUE = b'{"schema": 1, "history": "h", "last": "l"}'

@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from proxy_api.plan import Nothing, Reload, needs_check, plan
-from proxy_api.render import Bind, Rendered, Surroundings, render
-from proxy_api.route import RouteSpec
-from proxy_api.sections import Custom, Section
-from proxy_api.state import ProxyState, Server, Service
-from proxy_api.surroundings import text_environment
+from proxy_api.core.plan import Nothing, Reload, needs_check, plan
+from proxy_api.core.render import Bind, Rendered, Surroundings, render
+from proxy_api.core.route import RouteSpec
+from proxy_api.core.sections import Custom, Section
+from proxy_api.core.state import ProxyState, Server, Service
+from proxy_api.haproxy.global_config import text_environment
 
 AROUND = Surroundings((Bind("*:80"),), "/s", (), "http-keep-alive", 5)
 ENVIRONMENT = text_environment()

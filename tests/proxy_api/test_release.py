@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from catalog import codec
 from catalog.model import Instance
-from proxy_api import keys, release, route
-from proxy_api.errors import TooLarge
-from proxy_api.release import Admission, Member, Release, Template, UnreadableRecord, admit, decode, encode
+from proxy_api.core import keys, release, route
+from proxy_api.core.errors import TooLarge
+from proxy_api.core.release import Admission, Member, Release, Template, UnreadableRecord, admit, decode, encode
 
 # What JSON can carry; a lone surrogate is no text that Consul ever gave.
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=10)

@@ -15,14 +15,14 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from catalog.model import Instance
-from proxy_api import render, route, state
-from proxy_api.errors import InvalidRequest
-from proxy_api.haproxy import Haproxy
-from proxy_api.release import Release, admit
-from proxy_api.render import Bind, Rendered, Surroundings, check_options
-from proxy_api.route import RouteSpec
-from proxy_api.state import ProxyState
-from proxy_api.surroundings import auto_maxconn, text_environment
+from proxy_api.core import render, route, state
+from proxy_api.core.errors import InvalidRequest
+from proxy_api.core.release import Release, admit
+from proxy_api.core.render import Bind, Rendered, Surroundings, check_options
+from proxy_api.core.route import RouteSpec
+from proxy_api.core.state import ProxyState
+from proxy_api.haproxy.control import Haproxy
+from proxy_api.haproxy.global_config import auto_maxconn, text_environment
 
 AROUND = Surroundings((Bind("127.0.0.1:8000"), Bind("127.0.0.1:8001", "accept-proxy")), "/tmp/pb.sock",
                       (("connect", "5s"), ("client", "20s"), ("server", "20s")), "http-keep-alive", 5)
@@ -152,8 +152,8 @@ def test_what_is_accepted_is_served_and_nothing_else(haproxy: Haproxy, chosen: l
     # Looking names up would ask the network; HAProxy takes any address there, so its word on the line counts the same.
     files = dict(result.config.files)
     files["haproxy.cfg"] = files["haproxy.cfg"].replace("init-addr last,none", "init-addr last,none")
-    haproxy.check(replace(result.config, files=tuple(files.items())))
-    shutil.rmtree(Path(haproxy.socket).parent / "config")
+    haproxy.config_check.check(replace(result.config, files=tuple(files.items())))
+    shutil.rmtree(Path(haproxy.runtime.path).parent / "config")
 
     found = sections(result.config.text())
     backends = {f"backend {spec.backend}": spec for spec, _ in chosen}
@@ -240,7 +240,7 @@ def test_an_instance_without_a_usable_port_is_left_out(port: int) -> None:
 
 def test_nothing_at_all_is_a_frontend_that_answers_503(haproxy: Haproxy) -> None:
     result = rendered({})
-    haproxy.check(result.config)
+    haproxy.config_check.check(result.config)
     assert list(sections(result.config.text())) == ["global", "defaults", "frontend services"]
     assert not [name for name, _ in result.config.files if "prefix" in name or "path" in name]
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy_api import route
-from proxy_api.errors import Fault, InvalidRequest
-from proxy_api.route import RouteSpec
+from proxy_api.core import route
+from proxy_api.core.errors import Fault, InvalidRequest
+from proxy_api.core.route import RouteSpec
 
 BASE = {"serviceName": "go-demo", "servicePath": "/demo"}
 

@@ -17,13 +17,14 @@ import pytest
 
 from deploy.local import ConsulServer, ProxyProcess, free_port, loopback_address, run
 from deploy.origin import Origin
-from proxy_api import render, route, routing
-from proxy_api.errors import ConfigRejected
-from proxy_api.haproxy import Haproxy, NotRunning
-from proxy_api.render import Bind, Surroundings
-from proxy_api.route import RouteSpec
-from proxy_api.state import ProxyState, Server, Service
-from proxy_api.surroundings import text_environment
+from proxy_api.core import render, route, routing
+from proxy_api.core.errors import ConfigRejected
+from proxy_api.core.render import Bind, Surroundings
+from proxy_api.core.route import RouteSpec
+from proxy_api.core.state import ProxyState, Server, Service
+from proxy_api.haproxy.control import Haproxy
+from proxy_api.haproxy.global_config import text_environment
+from proxy_api.haproxy.runtime_socket import NotRunning
 
 NONE = "503"
 NAMES = ("aa", "bb", "cc", "dd", "ee", "ff")
@@ -46,9 +47,9 @@ class Data:
                                   self.origins[spec.service].port),))
             for spec in sorted(specs, key=lambda s: s.service))
         config = render.render(ProxyState(services), self.around, text_environment()).config
-        self.haproxy.check(config)
-        self.haproxy.swap(config)
-        self.haproxy.reload(config.digest)
+        self.haproxy.config_check.check(config)
+        self.haproxy.files.swap(config)
+        self.haproxy.reloader.reload(config.digest)
         self.close()
 
     def ask(self, host: str | None, path: str, version: str = "1.1") -> str:
@@ -90,19 +91,19 @@ def data() -> Iterator[Data]:
     port = free_port(host)
     base = Path(tempfile.mkdtemp(prefix="pb-r-", dir="/tmp"))
     haproxy = Haproxy(str(base))
-    around = Surroundings((Bind(f"{host}:{port}"),), haproxy.socket,
+    around = Surroundings((Bind(f"{host}:{port}"),), haproxy.runtime.path,
                           (("connect", "5s"), ("client", "20s"), ("server", "20s")), "http-keep-alive", 5)
     with ExitStack() as stack:
         stack.callback(shutil.rmtree, base, ignore_errors=True)
         origins = {name: stack.enter_context(Origin(name)) for name in NAMES}
         config = render.render(ProxyState(), around, text_environment()).config
-        haproxy.check(config)
-        haproxy.swap(config)
-        process = stack.enter_context(run(haproxy.command(), name="haproxy", log=base / "haproxy.log"))
+        haproxy.config_check.check(config)
+        haproxy.files.swap(config)
+        process = stack.enter_context(run(haproxy.master.command(), name="haproxy", log=base / "haproxy.log"))
 
         def answers() -> bool:
             try:
-                return haproxy.serving() == config.digest and haproxy.processes().worker > 0
+                return haproxy.runtime.serving() == config.digest and haproxy.master.processes().worker > 0
             except NotRunning:
                 return False
 

@@ -17,16 +17,16 @@ from hypothesis import strategies as st
 from catalog.model import Instance
 from deploy.local import ConsulServer, ProxyProcess, loopback_address, run, wait_until
 from deploy.origin import Origin
-from proxy_api import runtime
-from proxy_api.apply import Applier
-from proxy_api.errors import ApplyFailed
-from proxy_api.haproxy import Haproxy
-from proxy_api.plan import Nothing, Reload, Runtime, plan
-from proxy_api.release import Release, admit
-from proxy_api.render import Bind, Rendered, Renderer, Surroundings
-from proxy_api.route import RouteSpec
-from proxy_api.state import ProxyState, Server, Service, resolve
-from proxy_api.surroundings import auto_maxconn, text_environment
+from proxy_api.core import runtime
+from proxy_api.core.errors import ApplyFailed
+from proxy_api.core.plan import Nothing, Reload, Runtime, plan
+from proxy_api.core.release import Release, admit
+from proxy_api.core.render import Bind, Rendered, Renderer, Surroundings
+from proxy_api.core.route import RouteSpec
+from proxy_api.core.state import ProxyState, Server, Service, resolve
+from proxy_api.haproxy.apply import Applier
+from proxy_api.haproxy.control import Haproxy
+from proxy_api.haproxy.global_config import auto_maxconn, text_environment
 
 ADD = "New server registered."
 CHECK = " check inter 2s fastinter 500ms downinter 2s fall 3 rise 2"
@@ -152,7 +152,7 @@ class Live:
 
     def __init__(self, directory: Path) -> None:
         self.haproxy = Haproxy(str(directory))
-        self.around = Surroundings((Bind(f"{loopback_address()}:18080"),), self.haproxy.socket,
+        self.around = Surroundings((Bind(f"{loopback_address()}:18080"),), self.haproxy.runtime.path,
                                    (("connect", "1s"), ("client", "5s"), ("server", "5s")), "http-keep-alive", 5)
         self.render = Renderer(text_environment())
         self.applier = Applier(self.haproxy, drain_s=0)
@@ -171,10 +171,10 @@ def live() -> Iterator[Live]:
     directory = Path(tempfile.mkdtemp(prefix="pb-rt-", dir="/tmp"))
     made = Live(directory)
     first = made.render(ProxyState(), made.around)
-    made.haproxy.write(first.config)
-    made.haproxy.swap(first.config)
-    with run(made.haproxy.command(), name="haproxy"):
-        wait_until(lambda: made.haproxy.serving() == first.config.digest, 10, "HAProxy serves")
+    made.haproxy.files.write(first.config)
+    made.haproxy.files.swap(first.config)
+    with run(made.haproxy.master.command(), name="haproxy"):
+        wait_until(lambda: made.haproxy.runtime.serving() == first.config.digest, 10, "HAProxy serves")
         yield made
     shutil.rmtree(directory)
 
@@ -197,7 +197,7 @@ def test_after_any_sequence_haproxy_has_exactly_what_was_wanted(live: Live, sequ
     for state in sequence:
         live.bring(state)
         assert live.served is not None
-        observed = live.haproxy.observe(None, runtime.maps_of(live.served))
+        observed = live.haproxy.runtime.observe(None, runtime.maps_of(live.served))
         assert runtime.deviations(observed, live.served) == ()
         here = {backend: {name for name, seen in found.items() if seen.active}
                 for backend, found in observed.servers.items()}
@@ -206,27 +206,27 @@ def test_after_any_sequence_haproxy_has_exactly_what_was_wanted(live: Live, sequ
         assert {(s.spec.backend, server.name): server.weight for s in state.services for server in s.servers} == {
             (backend, name): seen.weight for backend, found in observed.servers.items()
             for name, seen in found.items() if seen.active}
-        assert live.haproxy.serving() == live.served.config.digest == live.haproxy.current_digest()
+        assert live.haproxy.runtime.serving() == live.served.config.digest == live.haproxy.files.current_digest()
 
 
 def test_servers_come_and_go_without_a_reload(live: Live) -> None:
     live.bring(ProxyState((service("m", 1),)))
-    before = live.haproxy.processes()
+    before = live.haproxy.master.processes()
     for ports in ((1, 2), (2,), (), (1, 2, 3), (0, 2)):
         assert live.bring(ProxyState((service("m", *ports),))) == "Runtime"
-        here = live.haproxy.observe(["m-be"], []).servers.get("m-be", {})
+        here = live.haproxy.runtime.observe(["m-be"], []).servers.get("m-be", {})
         assert {seen.port for seen in here.values()} == {port for port in ports if port}, "what left is deleted"
-    assert live.haproxy.processes() == before
+    assert live.haproxy.master.processes() == before
 
 
 def test_a_command_that_fails_becomes_a_reload(live: Live) -> None:
     live.bring(ProxyState((service("m", 1),)))
     assert live.served is not None
-    live.haproxy.execute([runtime.Command("add server m-be/n_1_2 127.0.0.9:9", "New server")])
+    live.haproxy.runtime.execute([runtime.Command("add server m-be/n_1_2 127.0.0.9:9", "New server")])
     reloads = live.applier.reloads
     assert live.bring(ProxyState((service("m", 1, 2),))) == "Reload"
     assert live.applier.reloads == reloads + 1
-    assert live.haproxy.observe(["m-be"], []).servers["m-be"]["n_1_2"] [:5] == ("127.0.0.1", 2, True, 1, True)
+    assert live.haproxy.runtime.observe(["m-be"], []).servers["m-be"]["n_1_2"] [:5] == ("127.0.0.1", 2, True, 1, True)
 
 
 M1 = "m-be/n_0_1"
@@ -249,18 +249,19 @@ def test_what_somebody_changes_over_the_socket_is_found_and_put_right(
     live.bring(ProxyState((service("m", 1), service("u", 1, skip_check=True))))
     assert live.served is not None
     for line in commands:
-        live.haproxy.runtime(line)
-    found = runtime.deviations(live.haproxy.observe(None, runtime.maps_of(live.served)), live.served)
+        live.haproxy.runtime.ask(line)
+    found = runtime.deviations(live.haproxy.runtime.observe(None, runtime.maps_of(live.served)), live.served)
     assert found == (told,)
     fresh = Applier(live.haproxy, drain_s=0)
     fresh.keep(live.served)
-    assert runtime.deviations(live.haproxy.observe(None, runtime.maps_of(live.served)), live.served) == ()
+    assert runtime.deviations(live.haproxy.runtime.observe(None, runtime.maps_of(live.served)), live.served) == ()
     assert (fresh.drifts, fresh.strange()) == (1, told)
 
 
 def ups(live: Live) -> dict[int, bool]:
     """Of m's servers, by port: whether HAProxy sends them requests."""
-    return {seen.port: seen.up and seen.active for seen in live.haproxy.observe(["m-be"], []).servers["m-be"].values()}
+    observed = live.haproxy.runtime.observe(["m-be"], [])
+    return {seen.port: seen.up and seen.active for seen in observed.servers["m-be"].values()}
 
 
 def test_only_who_answers_gets_requests_from_the_start(live: Live) -> None:
@@ -284,10 +285,11 @@ def test_only_who_answers_gets_requests_from_the_start(live: Live) -> None:
 def test_what_is_left_alone_is_no_drift(live: Live) -> None:
     live.bring(ProxyState((service("m", 1), service("u", 1, skip_check=True))))
     assert live.served is not None
-    live.haproxy.runtime(f"set server {M1} health down")
-    before, fresh = live.haproxy.processes(), Applier(live.haproxy, drain_s=0)
+    live.haproxy.runtime.ask(f"set server {M1} health down")
+    before, fresh = live.haproxy.master.processes(), Applier(live.haproxy, drain_s=0)
     fresh.keep(live.served)
-    assert (fresh.drifts, fresh.strange(), live.haproxy.processes()) == (0, "", before), "its checks bring it back"
+    assert (fresh.drifts, fresh.strange()) == (0, "")
+    assert live.haproxy.master.processes() == before, "its checks bring it back"
 
 
 # --- through the whole proxy ---------------------------------------------------------------------------------------
@@ -363,15 +365,15 @@ def test_what_somebody_does_to_haproxy_is_told_and_put_right(
         proxy.api("reconfigure", serviceName="x", servicePath="/x")
         assert "portbook_drifts_total 0.0" in str(proxy.api("/metrics").json)
         haproxy = Haproxy(str(proxy.configs_path))
-        file = haproxy.current / "haproxy.cfg"
+        file = haproxy.files.current / "haproxy.cfg"
         own = file.read_text()
         if what == "a command":
-            haproxy.execute([runtime.take_out("x-be", f"proxy_0_{a.port}")])
+            haproxy.runtime.execute([runtime.take_out("x-be", f"proxy_0_{a.port}")])
         else:
             file.write_text(own.replace("backend x-be\n", "backend x-be\n    http-request return status 503\n"))
         if what == "a reload":
             with suppress(ApplyFailed):  # the file itself is noticed, and may be put right in that very moment
-                haproxy.reload(haproxy.serving() or "")
+                haproxy.reloader.reload(haproxy.runtime.serving() or "")
             file.write_text(own)
         wait_until(lambda: "portbook_drifts_total 0.0" not in str(proxy.api("/metrics").json), 30, "it is noticed")
         wait_until(lambda: proxy.get("/x").status == 200, 5, "it is put right")
@@ -385,14 +387,14 @@ def test_more_servers_than_open_files_are_served_all_the_same() -> None:
     directory = Path(tempfile.mkdtemp(prefix="pb-rt-", dir="/tmp"))
     try:
         haproxy = Haproxy(str(directory))
-        around = Surroundings((Bind(f"{loopback_address()}:18080"),), haproxy.socket,
+        around = Surroundings((Bind(f"{loopback_address()}:18080"),), haproxy.runtime.path,
                               (("connect", "1s"), ("client", "5s"), ("server", "5s")), "http-keep-alive", 5,
                               maxconn=auto_maxconn(300))
         config = rendered(service("a", *range(1000, 1400)), around=around).config
-        haproxy.write(config)
-        haproxy.swap(config)
-        with run(["prlimit", "--nofile=300:300", *haproxy.command()], name="haproxy"):
-            wait_until(lambda: haproxy.serving() == config.digest, 10, "HAProxy serves")
-            assert "Maxconn: 120\n" in haproxy.runtime("show info")
+        haproxy.files.write(config)
+        haproxy.files.swap(config)
+        with run(["prlimit", "--nofile=300:300", *haproxy.master.command()], name="haproxy"):
+            wait_until(lambda: haproxy.runtime.serving() == config.digest, 10, "HAProxy serves")
+            assert "Maxconn: 120\n" in haproxy.runtime.ask("show info")
     finally:
         shutil.rmtree(directory)

@@ -9,10 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy_api import views
-from proxy_api.jobs import Outcome, Report
-from proxy_api.metrics import Metrics
-from proxy_api.route import RouteSpec
+from proxy_api.api import views
+from proxy_api.api.metrics import Metrics
+from proxy_api.core.messages import Outcome, Report
+from proxy_api.core.route import RouteSpec
 
 CALL = f"{views.PREFIX}/reconfigure?serviceName=x&servicePath=/x"
 
