@@ -10,13 +10,13 @@ from dataclasses import dataclass
 
 from catalog import codec
 from catalog.model import KVEntry, Operation
-from proxy_api.core import release, route
+from proxy_api.core import release, stored_spec
 from proxy_api.core.errors import InvalidRequest, TooLarge
 from proxy_api.core.release import SCHEMA, Release, UnreadableRecord
-from proxy_api.core.route import RouteSpec
+from proxy_api.core.spec import ServiceSpec
 
 _ROUTE = "route"
-_LEAVES = (_ROUTE, *route.LEGACY_KEYS)
+_LEAVES = (_ROUTE, *stored_spec.LEGACY_KEYS)
 # Since August 2016 the predecessor kept `<instance>/service/<name>` = "swarm" as well, and never deleted it.
 _SWARM_FOLDER, _SWARM_VALUE = "service", b"swarm"
 
@@ -34,7 +34,7 @@ class Stored:
 class Legacy:
     """A service that only the keys of 2016 know; `guard` is the index of its `path` key."""
 
-    spec: RouteSpec
+    spec: ServiceSpec
     guard_key: str
     guard_index: int
 
@@ -109,21 +109,21 @@ class Keys:
 
     def write(self, made: Release, value: bytes, current: Held | None) -> tuple[Operation, ...]:
         """Write a record if it is still what was read, and the keys of 2016 with it."""
-        service = made.spec.service
+        service = made.spec.name
         index = current.index if isinstance(current, Stored) else 0
         if isinstance(current, Unreadable) and current.guard_key == self.route(service):
             index = current.guard_index
-        texts = route.to_legacy(made.spec)
+        texts = stored_spec.to_legacy(made.spec)
         return (
             codec.kv_cas(self.route(service), value, index),
             *(codec.kv_set(f"{self.prefix}{service}/{leaf}", texts[leaf].encode()) if leaf in texts
-              else codec.kv_delete(f"{self.prefix}{service}/{leaf}") for leaf in route.LEGACY_KEYS),
+              else codec.kv_delete(f"{self.prefix}{service}/{leaf}") for leaf in stored_spec.LEGACY_KEYS),
         )
 
     def take_over(self, made: Release, value: bytes, old: Legacy) -> tuple[Operation, ...]:
         """Put a record beside keys of 2016, if neither has moved."""
         return (codec.kv_check(old.guard_key, old.guard_index),
-                codec.kv_cas(self.route(made.spec.service), value, 0))
+                codec.kv_cas(self.route(made.spec.name), value, 0))
 
     def remove(self, service: str, current: Held, swarm_value: bytes | None) -> tuple[Operation, ...]:
         """Delete exactly a service's own keys, if they have not moved."""
@@ -137,7 +137,7 @@ class Keys:
 
     def undo(self, service: str, before: Legacy, now: Stored) -> tuple[Operation, ...]:
         """Take a record away again and leave the keys of 2016 as they were, if nobody changed it since."""
-        texts = route.to_legacy(before.spec)
+        texts = stored_spec.to_legacy(before.spec)
         return (codec.kv_check(self.route(service), now.index), codec.kv_delete(self.route(service)),
                 *(codec.kv_set(f"{self.prefix}{service}/{leaf}", text.encode()) for leaf, text in texts.items()))
 
@@ -150,7 +150,7 @@ def encode(made: Release) -> bytes:
     """The record's bytes; raises TooLarge where Consul would refuse them."""
     value = release.encode(made)
     if len(value) > codec.MAX_VALUE_BYTES:
-        raise TooLarge(f"the release of {made.spec.service} has {len(value)} bytes with its templates and instances; "
+        raise TooLarge(f"the release of {made.spec.name} has {len(value)} bytes with its templates and instances; "
                        f"Consul takes at most {codec.MAX_VALUE_BYTES} in one key")
     return value
 
@@ -171,11 +171,11 @@ def _held(service: str, found: Mapping[str, KVEntry], guard: KVEntry) -> Held:
 
 def _stored(service: str, entry: KVEntry) -> Stored:
     made = release.decode(entry.value)
-    if made.spec.service != service:
-        raise UnreadableRecord(f"the record is of {made.spec.service}")
+    if made.spec.name != service:
+        raise UnreadableRecord(f"the record is of {made.spec.name}")
     return Stored(made, entry.index, entry.value)
 
 
 def _legacy(service: str, found: Mapping[str, KVEntry], guard: KVEntry) -> Legacy:
     texts = {leaf: entry.value.decode(errors="replace") for leaf, entry in found.items()}
-    return Legacy(route.from_legacy(service, texts), guard.key, guard.index)
+    return Legacy(stored_spec.from_legacy(service, texts), guard.key, guard.index)

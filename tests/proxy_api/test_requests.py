@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import ipaddress
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy_api.core import route
+from proxy_api.core import parameters, requests, stored_spec
 from proxy_api.core.errors import Fault, InvalidRequest
-from proxy_api.core.route import RouteSpec
+from proxy_api.core.parameters import predecessor
+from proxy_api.core.spec import Http, ServiceSpec, Target
+from tests.specs import backend_of, spec_of, templated
 
 BASE = {"serviceName": "go-demo", "servicePath": "/demo"}
 
 
-def parse(**parameters: str) -> route.Request:
-    return route.parse_request({name: [text] for name, text in parameters.items()})
+def parse(**parameters: str) -> requests.Request:
+    return requests.parse_request({name: [text] for name, text in parameters.items()})
 
 
 def faults(set_strict: bool = False, **parameters: str | list[str]) -> tuple[Fault, ...]:
     given = {name: [text] if isinstance(text, str) else text for name, text in parameters.items()}
     with pytest.raises(InvalidRequest) as caught:
-        route.parse_request(given, set_strict)
+        requests.parse_request(given, set_strict)
     return caught.value.faults
 
 
@@ -34,9 +37,9 @@ HOST253 = ".".join([LABEL63, LABEL63, LABEL63, "a" * 61])
 
 GOOD: tuple[tuple[str, str, str, Any], ...] = (
     # parameter, text, field, value
-    ("serviceName", "go-demo", "service", "go-demo"),
-    ("serviceName", "7.A_b-c", "service", "7.A_b-c"),
-    ("serviceName", "a" * 128, "service", "a" * 128),
+    ("serviceName", "go-demo", "name", "go-demo"),
+    ("serviceName", "7.A_b-c", "name", "7.A_b-c"),
+    ("serviceName", "a" * 128, "name", "a" * 128),
     ("serviceColor", "blue", "color", "blue"),
     ("servicePath", "/demo", "paths", ("/demo",)),
     ("servicePath", "/b,/a", "paths", ("/b", "/a")),
@@ -60,15 +63,17 @@ GOOD: tuple[tuple[str, str, str, Any], ...] = (
     ("port", "1", "port", 1),
     ("port", "65535", "port", 65535),
     ("port", "08080", "port", 8080),
-    ("consulTemplatePath", "/consul_templates/go-demo.tmpl", "template", "/consul_templates/go-demo.tmpl"),
-    ("consulTemplatePath", "a/b.j2", "template", "a/b.j2"),
+    ("consulTemplatePath", "/consul_templates/go-demo.tmpl", "sections", "/consul_templates/go-demo.tmpl"),
+    ("consulTemplatePath", "a/b.j2", "sections", "a/b.j2"),
 )
 
 
 @pytest.mark.parametrize(("parameter", "text", "field", "value"), GOOD)
 def test_a_good_value_fills_its_field(parameter: str, text: str, field: str, value: object) -> None:
     request = parse(**{"strict": "true", **BASE, parameter: text})
-    assert getattr(request.spec, field) == value
+    parts = (request.spec, request.spec.body) if request.spec.templated else (request.spec, *(
+        getattr(request.spec.destinations[0], part) for part in ("match", "policy", "target")))
+    assert [getattr(part, field) for part in parts if hasattr(part, field)] == [value]
 
 
 @pytest.mark.parametrize(("text", "value"), [
@@ -76,12 +81,12 @@ def test_a_good_value_fills_its_field(parameter: str, text: str, field: str, val
     ("[2001:DB8::0:1]", "2001:db8::1"), ("::ffff:10.0.0.1", "::ffff:a00:1"),
 ])
 def test_an_outbound_host_is_a_name_or_an_address(text: str, value: str) -> None:
-    spec = parse(**BASE, outboundHostname=text, port="80").spec
-    assert spec.port == 80
+    target = parse(**BASE, outboundHostname=text, port="80").spec.destinations[0].target
+    assert target.port == 80
     if ":" in value:
-        assert ipaddress.ip_address(spec.outbound) == ipaddress.ip_address(value)
+        assert ipaddress.ip_address(target.host) == ipaddress.ip_address(value)
     else:
-        assert spec.outbound == value
+        assert target.host == value
 
 
 BAD: tuple[tuple[str, str, str, str], ...] = (
@@ -171,7 +176,7 @@ def test_a_bad_value_is_refused_with_what_is_wrong_and_what_is_right(
     assert len(str(found[0])) < 400, "nor a long value whole"
 
 
-@pytest.mark.parametrize("parameter", [p.name for p in route.PARAMETERS] + ["distribute", "strict"])
+@pytest.mark.parametrize("parameter", [p.name for p in parameters.SPEC] + ["distribute", "strict"])
 def test_every_parameter_has_a_bad_value_in_the_table(parameter: str) -> None:
     assert any(row[0] == parameter for row in BAD)
 
@@ -222,7 +227,8 @@ PATHS = (
 @pytest.mark.parametrize(("path_type", "paths", "accepted"), PATHS)
 def test_each_path_type_has_a_grammar_of_its_own(path_type: str, paths: str, accepted: bool) -> None:
     if accepted:
-        assert parse(serviceName="a", servicePath=paths, pathType=path_type).spec.paths == tuple(paths.split(","))
+        spec = parse(serviceName="a", servicePath=paths, pathType=path_type).spec
+        assert spec.destinations[0].match.paths == tuple(paths.split(","))
     else:
         assert [f.name for f in faults(serviceName="a", servicePath=paths, pathType=path_type)] == ["servicePath"]
 
@@ -255,14 +261,14 @@ def test_parameters_that_need_each_other(given: dict[str, str], wanted: dict[str
 def test_templates_need_no_path(given: dict[str, str]) -> None:
     spec = parse(strict="true", serviceName="a", **given).spec
     assert spec.templated
-    assert spec.paths == ()
+    assert spec.destinations == ()
 
 
 def test_a_domain_alone_means_all_of_it() -> None:
-    assert parse(serviceName="a", serviceDomain="acme.com").spec.paths == ("/",)
+    assert parse(serviceName="a", serviceDomain="acme.com").spec.destinations[0].match.paths == ("/",)
 
 
-@pytest.mark.parametrize("name", [n for n in route.KNOWN if n not in ("serviceName", "dryRun")])
+@pytest.mark.parametrize("name", [n for n in parameters.NAMES if n not in ("serviceName", "dryRun")])
 def test_an_empty_value_is_not_given(name: str) -> None:
     given = {"serviceName": "a", "serviceDomain": "acme.com"} if name == "servicePath" else dict(BASE)
     assert parse(**{**given, name: ""}) == parse(**given)
@@ -272,13 +278,13 @@ def test_an_empty_value_is_not_given(name: str) -> None:
 def test_what_was_to_be_a_dry_run_is_never_made(name: str) -> None:
     assert faults(**BASE, **{name: "true"}) == (Fault(name, "is not a known parameter", "did you mean dryRun?"),)
     with pytest.raises(InvalidRequest, match="did you mean dryRun"):
-        route.parse_removal({"serviceName": ["a"], name: ["true"]})
+        requests.parse_removal({"serviceName": ["a"], name: ["true"]})
 
 
 @pytest.mark.parametrize(("text", "dry_run"), [("true", True), ("1", True), ("false", False), ("no", False)])
 def test_a_dry_run_is_asked_for(text: str, dry_run: bool) -> None:
     assert parse(**BASE, dryRun=text).steering.dry_run is dry_run
-    assert route.parse_removal({"serviceName": ["a"], "dryRun": [text]}).steering.dry_run is dry_run
+    assert requests.parse_removal({"serviceName": ["a"], "dryRun": [text]}).steering.dry_run is dry_run
     assert parse(**BASE, dryRun=text).spec == parse(**BASE).spec, "what is stored does not know of it"
 
 
@@ -286,10 +292,10 @@ def test_a_dry_run_is_asked_for(text: str, dry_run: bool) -> None:
 def test_a_dry_run_that_is_unclear_is_a_fault(text: str) -> None:
     assert faults(**BASE, dryRun=text) == (Fault("dryRun", f"{text!r} is not a boolean", "use true or false"),)
     with pytest.raises(InvalidRequest, match=r"dryRun: .* is not a boolean"):
-        route.parse_removal({"serviceName": ["a"], "dryRun": [text]})
+        requests.parse_removal({"serviceName": ["a"], "dryRun": [text]})
 
 
-@pytest.mark.parametrize("name", route.KNOWN)
+@pytest.mark.parametrize("name", parameters.NAMES)
 def test_a_parameter_given_twice_is_a_fault(name: str) -> None:
     found = [f for f in faults(**{**BASE, name: ["/a", "/a"]}) if "times" in f.fault]
     assert found == [Fault(name, "is given 2 times", "give it once, a list separated by commas")]
@@ -326,22 +332,34 @@ def test_an_unknown_parameter_is_a_fault_when_strict(how: str) -> None:
 
 
 @pytest.mark.parametrize("name", [
-    *sorted(route.RESTRICTING), "users.1", "httpsOnly.2", "HttpsOnly", "DENYHTTP", "serviceheader.10"])
+    *(row.name for row in predecessor.ROWS if row.effect != "nothing"), "users.1", "httpsOnly.2", "HttpsOnly",
+    "DENYHTTP", "serviceheader.10", "timeoutServer.1"])
 @pytest.mark.parametrize("strict", [True, False])
-def test_a_parameter_that_would_have_protected_the_service_is_never_ignored(name: str, strict: bool) -> None:
+def test_a_parameter_that_changes_who_gets_in_or_what_is_served_is_never_ignored(name: str, strict: bool) -> None:
     """DFP took an index behind a name, and any case for those it filled by reflection (reference 2.1)."""
     found, = faults(set_strict=strict, **BASE, **{name: "x"})
-    assert (found.name, found.fault) == (name, "is not supported")
+    assert (found.name, found.fault) == (name, "the predecessor has this, this version does not")
+    assert "did you mean" not in found.wanted
+
+
+@pytest.mark.parametrize(("name", "text"), [
+    ("reqMode", "http"), ("reqMode", "HTTP"), ("httpsOnly", "false"), ("denyHttp.1", "F"), ("discoveryType", "Overlay"),
+    ("users", ""), ("replicas", "3"), ("aclName", "x"), ("xForwardedProto", "true")])
+def test_one_that_asks_for_what_is_served_anyway_is_told_and_ignored(name: str, text: str) -> None:
+    request = parse(**BASE, **{name: text})
+    assert request.spec == parse(**BASE).spec
+    assert [warning for warning in request.warnings if "did you mean" in warning] == []
+    assert bool(request.warnings) == bool(text)
 
 
 def test_a_removal_is_not_hindered_by_what_narrows_a_route() -> None:
-    removal = route.parse_removal({"serviceName": ["a"], "users": ["x"], "httpsOnly.1": ["true"]}, strict=True)
-    assert removal == route.Removal("a", ())
+    removal = requests.parse_removal({"serviceName": ["a"], "users": ["x"], "httpsOnly.1": ["true"]}, strict=True)
+    assert removal == requests.Removal("a", ())
 
 
 def test_a_removal_has_the_same_grammar() -> None:
     with pytest.raises(InvalidRequest) as caught:
-        route.parse_removal({"serviceName": ["a/b"], "strict": ["1"], "aclNam": ["x"]})
+        requests.parse_removal({"serviceName": ["a/b"], "strict": ["1"], "aclNam": ["x"]})
     assert [f.name for f in caught.value.faults] == ["serviceName", "aclNam"]
 
 
@@ -355,20 +373,20 @@ def test_a_flood_of_unknown_parameters_is_one_fault() -> None:
     flood = {f"p{n}": "x" for n in range(200_000)}
     assert [f.name for f in faults(**BASE, **flood)] == ["request"]
     with pytest.raises(InvalidRequest):
-        route.parse_removal({"serviceName": ["a"], **{name: [text] for name, text in flood.items()}})
+        requests.parse_removal({"serviceName": ["a"], **{name: [text] for name, text in flood.items()}})
 
 
-@given(st.dictionaries(st.sampled_from(route.KNOWN) | st.text(max_size=20),
-                       st.lists(st.text(max_size=40), max_size=2), max_size=8))
+@given(st.dictionaries(st.sampled_from((*parameters.NAMES, "servicePath.1", "port.2", "pathType.1"))
+                       | st.text(max_size=20), st.lists(st.text(max_size=40), max_size=2), max_size=8))
 @settings(max_examples=300, deadline=None)
 def test_whatever_is_given_it_is_a_route_or_an_invalid_request(given: dict[str, list[str]]) -> None:
     try:
-        request = route.parse_request(given)
+        request = requests.parse_request(given)
     except InvalidRequest as fault:
         told: tuple[str, ...] = (str(fault),)
     else:
         told = request.warnings
-        assert route.from_json(route.to_json(request.spec)) == request.spec
+        assert stored_spec.from_json(stored_spec.to_json(request.spec)) == request.spec
     assert all(text and text.isprintable() for text in told)
 
 
@@ -398,61 +416,135 @@ specs = routes.map(lambda texts: parse(**texts).spec)
 
 @given(specs)
 @settings(deadline=None)
-def test_json_gives_back_the_route(spec: RouteSpec) -> None:
-    assert route.from_json(route.to_json(spec)) == spec
+def test_json_gives_back_the_route(spec: ServiceSpec) -> None:
+    assert stored_spec.from_json(stored_spec.to_json(spec)) == spec
 
 
 @given(specs)
 @settings(deadline=None)
-def test_the_keys_of_2016_give_back_all_but_follow(spec: RouteSpec) -> None:
-    keys = route.to_legacy(spec)
-    assert set(route.ALWAYS_WRITTEN) <= set(keys) <= set(route.LEGACY_KEYS)
-    back = route.from_legacy(spec.service, keys)
+def test_the_keys_of_2016_give_back_all_but_follow(spec: ServiceSpec) -> None:
+    keys = stored_spec.to_legacy(spec)
+    assert set(stored_spec.ALWAYS_WRITTEN) <= set(keys) <= set(stored_spec.LEGACY_KEYS)
+    back = stored_spec.from_legacy(spec.name, keys)
     assert back.follow == "restarts"
-    data = {**route.to_json(spec), "follow": "restarts"}
-    assert route.to_json(back) == data
+    assert back == replace(spec, follow="restarts")
 
 
 def test_the_keys_of_2016_are_written_as_the_predecessor_wrote_them() -> None:
     spec = parse(serviceName="go-demo", servicePath="/demo,/x", serviceDomain="a.com", serviceColor="blue").spec
-    assert route.to_legacy(spec) == {
+    assert stored_spec.to_legacy(spec) == {
         "path": "/demo,/x", "color": "blue", "domain": "a.com", "pathtype": "", "skipcheck": "false",
         "consultemplatefepath": "", "consultemplatebepath": ""}
 
 
 LEGACY = (
     ("what v#195 shows", {"path": "/demo", "color": "", "domain": "", "pathtype": "", "skipcheck": "false"},
-     RouteSpec("a", paths=("/demo",))),
+     spec_of("a", paths=("/demo",))),
     ("templates of 2016-05-28", {"path": "", "consultemplatefepath": "/f", "consultemplatebepath": "/b"},
-     RouteSpec("a", template_fe="/f", template_be="/b")),
-    ("the one template of 2016-05-19", {"path": "", "consultemplatepath": "/t"}, RouteSpec("a", template="/t")),
-    ("a host name that had no effect without a port", {"path": "/", "hostname": "x"}, RouteSpec("a", paths=("/",))),
-    ("Go's booleans", {"path": "/", "skipcheck": "True"}, RouteSpec("a", paths=("/",), skip_check=True)),
+     templated("a", frontend="/f", backend="/b")),
+    ("the one template of 2016-05-19", {"path": "", "consultemplatepath": "/t"}, templated("a", "/t")),
+    ("a host name that had no effect without a port", {"path": "/", "hostname": "x"}, spec_of("a")),
+    ("Go's booleans", {"path": "/", "skipcheck": "True"}, spec_of("a", skip_check=True)),
 )
 
 
 @pytest.mark.parametrize(("keys", "spec"), [row[1:] for row in LEGACY], ids=[row[0] for row in LEGACY])
-def test_a_service_of_2016_is_read(keys: dict[str, str], spec: RouteSpec) -> None:
-    assert route.from_legacy("a", keys) == spec
+def test_a_service_of_2016_is_read(keys: dict[str, str], spec: ServiceSpec) -> None:
+    assert stored_spec.from_legacy("a", keys) == spec
 
 
 @pytest.mark.parametrize("keys", [{"path": ""}, {"path": "/a\nb"}, {"path": "/", "skipcheck": "x"}])
 def test_a_service_of_2016_that_makes_no_sense_is_refused(keys: dict[str, str]) -> None:
     with pytest.raises(InvalidRequest):
-        route.from_legacy("a", keys)
+        stored_spec.from_legacy("a", keys)
 
 
-@pytest.mark.parametrize("data", [{"service": "a"}, {"service": "a\n", "paths": ["/"]},
-                                  {"service": "a", "paths": ["/a\nserver x"]}, {"service": "a", "paths": ["/a", ""]}])
+@pytest.mark.parametrize("data", [
+    {"serviceName": "a"}, {"serviceName": "a\n", "destinations": [{"index": 0, "servicePath": ["/"]}]},
+    {"serviceName": "a", "destinations": [{"index": 0, "servicePath": ["/a\nserver x"]}]},
+    {"serviceName": "a", "destinations": [{"index": 0, "servicePath": ["/a", ""]}]},
+    {"serviceName": "a", "destinations": [{"index": 2, "servicePath": ["/a"]}]}])
 def test_what_is_stored_is_checked_like_what_is_asked(data: dict[str, Any]) -> None:
     with pytest.raises(InvalidRequest):
-        route.from_json(data)
+        stored_spec.from_json(data)
+
+
+@pytest.mark.parametrize(("data", "told"), [
+    ({"serviceName": "a", "users": ["x"], "destinations": []}, "its spec has the field 'users'"),
+    ({"serviceName": "a", "servicePath": ["/"]}, "its spec has the field 'servicePath'"),
+    ({"serviceName": "a", "destinations": [{"index": 0, "servicePath": ["/"], "denyHttp": True}]},
+     "a destination has the field 'denyHttp'"),
+])
+def test_a_stored_field_that_is_not_known_is_a_refusal(data: dict[str, Any], told: str) -> None:
+    with pytest.raises(stored_spec.UnknownField, match=told):
+        stored_spec.from_json(data)
+
+
+def test_a_spec_of_schema_1_is_read() -> None:
+    data = {"service": "a", "color": "blue", "paths": ["/x"], "domains": ["a.com"], "path_type": "path",
+            "skip_check": True, "template": "", "template_fe": "", "template_be": "", "follow": "all", "port": 80,
+            "outbound": "x.org"}
+    assert stored_spec.from_json_1(data) == spec_of(
+        "a", color="blue", paths=("/x",), domains=("a.com",), path_type="path", skip_check=True, follow="all", port=80,
+        host="x.org")
+    with pytest.raises(stored_spec.UnknownField, match="'users'"):
+        stored_spec.from_json_1({**data, "users": []})
+
+
+# --- several destinations --------------------------------------------------------------------------------------------
+
+def test_numbered_parameters_are_destinations_and_the_plain_ones_their_defaults() -> None:
+    spec = parse(**{"strict": "true", "serviceName": "a", "pathType": "path_reg", "servicePath.1": "^/x",
+                    "servicePath.2": "/y", "pathType.2": "path", "port.2": "81", "outboundHostname.2": "b.org",
+                    "serviceDomain": "a.com"}).spec
+    one, two = spec.destinations
+    assert (one.index, one.match, one.target) == (1, Http(("^/x",), ("a.com",), "path_reg"), Target())
+    assert (two.index, two.match, two.target) == (2, Http(("/y",), ("a.com",), "path"), Target(81, "b.org"))
+    assert [name for name, _ in spec.backends()] == ["a-be", "a-be81"]
+
+
+def test_backends_of_one_service_have_names_of_their_own() -> None:
+    spec = parse(**{"serviceName": "a", "servicePath.1": "/x", "servicePath.2": "/y", "port.2": "8080",
+                    "servicePath.3": "/z", "port.3": "8080"}).spec
+    assert [name for name, _ in spec.backends()] == ["a-be", "a-be8080", "a-be8080_3"]
+
+
+@pytest.mark.parametrize(("given", "wanted"), [
+    ({"servicePath.1": "/a", "servicePath.3": "/b"},
+     {"servicePath": "has a destination 3 and none with the number 2"}),
+    ({"servicePath.2": "/a"}, {"servicePath": "has a destination 2 and none with the number 1"}),
+    ({"servicePath.0": "/a", "servicePath.1": "/a"}, {"servicePath.0": "is numbered"}),
+    ({"servicePath.01": "/a", "servicePath.1": "/a"}, {"servicePath.01": "is numbered"}),
+    ({"servicePath.1": "/a", "serviceColor.1": "blue"}, {"serviceColor.1": "is numbered"}),
+    ({"servicePath.1": "a b"}, {"servicePath.1": "item 1, 'a b' does not begin with '/'"}),
+    ({"pathType.1": "path"}, {"servicePath.1": "is missing"}),
+    ({"servicePath.1": "/a", "outboundHostname.1": "x"}, {"port.1": "is missing"}),
+    ({"servicePath": "/a|b", "pathType.1": "path"}, {"servicePath": "'/a|b' has a character that a path cannot have"}),
+])
+def test_what_is_wrong_with_a_destination_is_said_with_its_number(
+        given: dict[str, str], wanted: dict[str, str]) -> None:
+    found = {f.name: f.fault for f in faults(serviceName="a", **given)}
+    assert found.keys() == wanted.keys()
+    assert all(text in found[name] for name, text in wanted.items())
+
+
+@given(st.lists(st.fixed_dictionaries({"servicePath": literals}, optional={
+    "serviceDomain": hosts, "port": st.integers(1, 65535).map(str), "skipCheck": st.sampled_from(("true", "false"))}),
+    min_size=1, max_size=4))
+@settings(deadline=None)
+def test_any_number_of_destinations_is_given_back(given: list[dict[str, str]]) -> None:
+    texts = {f"{name}.{n}": text for n, row in enumerate(given, 1) for name, text in row.items()}
+    spec = parse(serviceName="a", strict="true", **texts).spec
+    assert len(spec.destinations) == len(given)
+    assert stored_spec.from_json(stored_spec.to_json(spec)) == spec
+    names = [name for name, _ in spec.backends()]
+    assert len(set(names)) == len(names)
 
 
 def test_a_colour_is_part_of_the_name_in_the_catalog_and_of_no_other() -> None:
     spec = parse(**BASE, serviceColor="blue").spec
-    assert (spec.catalog_name, spec.backend, spec.service) == ("go-demo-blue", "go-demo-be", "go-demo")
-    assert parse(**BASE, port="8080").spec.backend == "go-demo-be8080"
+    assert (spec.catalog_name, backend_of(spec), spec.name) == ("go-demo-blue", "go-demo-be", "go-demo")
+    assert backend_of(parse(**BASE, port="8080").spec) == "go-demo-be8080"
 
 
 @pytest.mark.parametrize(("paths", "domains", "fine"), [(64, 64, True), (65, 64, False), (256, 16, True),
@@ -461,10 +553,10 @@ def test_paths_times_domains_are_bounded(paths: int, domains: int, fine: bool) -
     given = {"serviceName": ["x"], "servicePath": [",".join(f"/{n}" for n in range(paths))],
              "serviceDomain": [",".join(f"d{n}.com" for n in range(domains))]}
     if fine:
-        assert len(route.parse_request(given).spec.domains) == domains
+        assert len(requests.parse_request(given).spec.destinations[0].match.domains) == domains
         return
     with pytest.raises(InvalidRequest) as caught:
-        route.parse_request(given)
+        requests.parse_request(given)
     fault, = caught.value.faults
     assert fault.name == "servicePath"
     assert f"{paths} items for {domains} of serviceDomain" in fault.fault
