@@ -1,13 +1,12 @@
 """What stands in a generated backend: its rules, and its servers' lines. Core."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from proxy_api.core.state import Backend, Server
 from proxy_api.core.words import word
 
 
-@dataclass(frozen=True, slots=True)
-class ServerLine:
+class ServerLine(NamedTuple):
     """A server as it is rendered. Name, address, port and weight can change while HAProxy runs, `options` cannot.
 
     One that is `fixed` cannot come or go then either: HAProxy takes no name to be looked up from its socket.
@@ -39,12 +38,17 @@ class ServerLine:
         return " ".join(("server", word(self.name), self.endpoint, *self.weight_words, *self.options))
 
 
+_NOTHING: tuple[str, ...] = ()
+_CHECK = ("check",)
+# Not `libc`: a DNS server that does not answer would cost every check, reload and start 20 s for each name.
+_LOOKUP = ("resolvers", "system", "init-addr", "last,none")
+
+
 def server_line(server: Server, backend: Backend) -> ServerLine:
     """A server of a backend."""
-    check = () if backend.destination.policy.skip_check else ("check",)
-    # Not `libc`: a DNS server that does not answer would cost every check, reload and start 20 s for each name.
-    lookup = ("resolvers", "system", "init-addr", "last,none") if server.resolve else ()
-    return ServerLine(server.name, server.address, server.port, server.weight, (*check, *lookup), server.resolve)
+    check = _NOTHING if backend.destination.policy.skip_check else _CHECK
+    return ServerLine(server.name, server.address, server.port, server.weight,
+                      check + _LOOKUP if server.resolve else check, server.resolve)
 
 
 def rules(backend: Backend) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from catalog import codec
 from catalog.model import KVEntry, Operation
 from proxy_api.core import release, stored_spec
 from proxy_api.core.errors import InvalidRequest, TooLarge
+from proxy_api.core.memo import Memo
 from proxy_api.core.release import SCHEMA, Release, UnreadableRecord
 from proxy_api.core.spec import ServiceSpec
 
@@ -70,7 +71,7 @@ class Keys:
     def __init__(self, instance: str) -> None:
         self.prefix = f"{instance}/"
         self.marker = f"{instance}/.portbook"
-        self._read: dict[str, tuple[tuple[KVEntry, ...], Held]] = {}
+        self._held: Memo[Held] = Memo()
 
     def route(self, service: str) -> str:
         """The key of a service's record."""
@@ -89,16 +90,12 @@ class Keys:
                 leaves.setdefault(service, {})[leaf] = entry
             elif entry.key == self.marker:
                 mark, history = entry.index, _history(entry.value)
-        read: dict[str, tuple[tuple[KVEntry, ...], Held]] = {}
-        for service, found in sorted(leaves.items()):
-            # The presence of `path` marks a known service of 2016 (reference/proxy-api.md 5.1).
-            guard = found.get(_ROUTE) or found.get("path")
-            if guard is not None:
-                same = (guard,) if _ROUTE in found else tuple(found.values())
-                known = self._read.get(service)
-                read[service] = known if known and known[0] == same else (same, _held(service, found, guard))
-        self._read = read
-        return Records(mark, history, {service: held for service, (_, held) in read.items()})
+        # The presence of `path` marks a known service of 2016 (reference/proxy-api.md 5.1).
+        services = sorted(service for service, found in leaves.items() if _ROUTE in found or "path" in found)
+        held = self._held.all(
+            services, [(leaves[s][_ROUTE],) if _ROUTE in leaves[s] else tuple(leaves[s].values()) for s in services],
+            lambda place: _held(services[place], leaves[services[place]]))
+        return Records(mark, history, dict(zip(services, held, strict=True)))
 
     def advance(self, mark: int, history: str, nonce: str) -> Operation:
         """Move the marker on, if nobody has since it was read. Part of every commit, so that what a commit was
@@ -162,7 +159,8 @@ def _history(value: bytes) -> str:
         return ""
 
 
-def _held(service: str, found: Mapping[str, KVEntry], guard: KVEntry) -> Held:
+def _held(service: str, found: Mapping[str, KVEntry]) -> Held:
+    guard = found.get(_ROUTE) or found["path"]
     try:
         return _stored(service, guard) if _ROUTE in found else _legacy(service, found, guard)
     except (UnreadableRecord, InvalidRequest) as fault:

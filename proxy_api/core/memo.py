@@ -6,38 +6,52 @@ it knows at a glance that nothing changed. To compare what is the same object co
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 T = TypeVar("T")
 
 
 class Memo(Generic[T]):
-    """Things by name."""
+    """Things by name, each with what it was made from."""
 
     def __init__(self) -> None:
-        self._made: dict[str, tuple[tuple[object, ...], T]] = {}
+        self._names: Sequence[str] = ()
+        self._parts: Sequence[object] = ()
+        self._made: Sequence[T] = ()
 
-    def get(self, name: str, parts: tuple[object, ...], make: Callable[[], T]) -> T:
-        """The thing of this name that is made from these parts."""
-        known = self._made.get(name)
-        if known is not None and known[0] == parts:
-            return known[1]
-        made = make()
-        if known is not None and known[1] == made:
-            made = known[1]
-        self._made[name] = parts, made
+    def get(self, parts: object, make: Callable[[], T]) -> T:
+        """The one thing of a memory that holds no other."""
+        return self.all(("",), (parts,), lambda _: make())[0]
+
+    def all(self, names: Sequence[str], parts: Sequence[object], make: Callable[[int], T]) -> Sequence[T]:
+        """The things of these names, in this order, each made from its parts; any other is forgotten. `make` gets the
+        thing's place.
+        """
+        if list(names) != list(self._names):
+            self._arrange(names)
+        made = list(self._made)
+        # One loop over all of them, and nearly always nothing else.
+        for place in [n for n, (had, has) in enumerate(zip(self._parts, parts, strict=True))
+                      if had is not has and had != has]:
+            fresh, last = make(place), made[place]
+            made[place] = last if last == fresh else fresh
+        self._names, self._parts, self._made = names, parts, made
         return made
 
-    def keep(self, names: Iterable[str], count: int) -> None:
-        """Forget what has none of these names, of which there are so many."""
-        if len(self._made) > count:
-            self._made = {name: self._made[name] for name in names}
+    def _arrange(self, names: Sequence[str]) -> None:
+        known = dict(zip(self._names, zip(self._parts, self._made, strict=True), strict=True))
+        kept = [known.get(name, _NEW) for name in names]
+        self._parts, self._made = [part for part, _ in kept], [made for _, made in kept]
 
     def copy(self) -> "Memo[T]":
         """Another memory that knows the same."""
         other: Memo[T] = Memo()
-        other._made = dict(self._made)
+        other._names, other._parts, other._made = self._names, self._parts, self._made
         return other
+
+
+# What nothing was made from yet, and what it was then; equal to nothing else.
+_NEW: tuple[object, Any] = object(), object()
 
 
 class Named(Protocol):

@@ -8,7 +8,7 @@ HAProxy runs: servers in their places and entries of maps. The rest is the frame
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
+from typing import NamedTuple
 
 from jinja2 import Environment
 
@@ -71,8 +71,7 @@ class ConfigFiles:
         return dict(self.files)[name]
 
 
-@dataclass(frozen=True, slots=True)
-class BackendText:
+class BackendText(NamedTuple):
     """A generated backend as it is rendered. `frame` is its text but for the servers that can come and go."""
 
     name: str
@@ -84,8 +83,7 @@ class BackendText:
         return self.frame.replace(_SERVERS, "".join([f"    {s}\n" for s in self.servers if not s.fixed]))
 
 
-@dataclass(frozen=True, slots=True)
-class ServiceText:
+class ServiceText(NamedTuple):
     """The sections of one service: its generated backends, or what its templates say. `frame` is what only a reload can
     change; `checked` says how many servers HAProxy looks after, `resolves` whether it has names to look up.
     """
@@ -145,14 +143,15 @@ class Renderer:
     def __call__(self, state: ProxyState, around: Surroundings) -> Rendered:
         """The whole configuration of a state."""
         specs = tuple([s.spec for s in state.services])
-        routes, maps = self._routes.get("", specs, lambda: _arranged(specs))
-        texts = tuple([self._services.get(s.name, (s,), partial(self._service, s)) for s in state.services])
-        self._services.keep((text.name for text in texts), len(texts))
+        routes, maps = self._routes.get(specs, lambda: _arranged(specs))
+        services = state.services
+        texts = tuple(self._services.all([spec.name for spec in specs], services,
+                                         lambda place: self._service(services[place])))
         checks = check_options(sum([text.checked for text in texts]))
         inputs = _HeadInputs(around, routes.frontends[0].frames(), checks,
                              tuple([(s.name, s.custom.frontend) for s in state.services if s.custom is not None]),
                              True in [text.resolves for text in texts])
-        head = self._heads.get("", (inputs,), lambda: self._head(inputs))
+        head = self._heads.get(inputs, lambda: self._head(inputs))
         # Generated backends first, then what templates say.
         text = "".join([head, *[t.text for t in texts if not t.custom], *[t.text for t in texts if t.custom]])
         files: dict[str, str] = {MAIN_FILE: text, **maps}

@@ -57,12 +57,13 @@ class Resolver:
         `follow.effective`). A service whose templates fail, or that is `pinned` for a reason, is served as it was in
         `before`, or left out where it was not.
         """
-        resolved = {name: self._resolved(name, releases[name], catalog, hold.get(name), taken)
-                    for name in sorted(releases)}
-        self._memo.keep(resolved, len(resolved))
+        names = sorted(releases)
+        resolved = self._memo.all(
+            names, [_parts(releases[name], catalog, hold.get(name), taken) for name in names],
+            lambda place: _resolve(releases[name := names[place]], catalog, hold.get(name), taken, self._shared_binds))
         services: dict[str, Service] = {}
         broken: dict[str, str] = {}
-        for name, found in resolved.items():
+        for name, found in zip(names, resolved, strict=True):
             if found.service is not None and name not in pinned:
                 services[name] = found.service
                 continue
@@ -71,14 +72,14 @@ class Resolver:
                 services[name] = last
         _settle_acls(services, broken, before)
         return Resolution(ProxyState(tuple(services.values())),
-                          {name: found.outcome for name, found in resolved.items()}, broken)
+                          {name: found.outcome for name, found in zip(names, resolved, strict=True)}, broken)
 
-    def _resolved(self, name: str, release: Release, catalog: Catalog | None, last: Release | None,
-                  taken: Collection[tuple[str, int]]) -> _Resolved:
-        seen = (_UNKNOWN,) if catalog is None else tuple([catalog.get(a.service) for a in release.admissions])
-        # What is taken counts for nothing where nothing is held.
-        parts = (release, last, taken if last is not None else None, *seen)
-        return self._memo.get(name, parts, lambda: _resolve(release, catalog, last, taken, self._shared_binds))
+
+def _parts(release: Release, catalog: Catalog | None, last: Release | None,
+           taken: Collection[tuple[str, int]]) -> tuple[object, ...]:
+    """What a release's resolution is made from. What is taken counts for nothing where nothing is held."""
+    seen = [_UNKNOWN] if catalog is None else [catalog.get(a.service) for a in release.admissions]
+    return (release, *seen) if last is None else (release, *seen, last, taken)
 
 
 def _resolve(release: Release, catalog: Catalog | None, last: Release | None, taken: Collection[tuple[str, int]],

@@ -8,22 +8,24 @@ from collections.abc import Mapping
 from typing import Any
 
 from proxy_api.core import parameters
-from proxy_api.core.parameters.row import Parameter, Scope
+from proxy_api.core.parameters.row import Parameter
 from proxy_api.core.requests import parse_request
 from proxy_api.core.spec import Destination, ServiceSpec, Templates
 
 _DESTINATIONS, _INDEX = "destinations", "index"
+_SPEC_FIELDS = frozenset((_DESTINATIONS, *(row.name for row in parameters.SPEC if row.scope == "service")))
+_DESTINATION_FIELDS = frozenset((_INDEX, *(row.name for row in parameters.SPEC if row.scope == "destination")))
 
 
 class UnknownField(ValueError):
     """Stored data has a field that this version does not know; the text names it."""
 
 
-def require_known(data: Mapping[str, Any], known: Mapping[str, object] | frozenset[str], where: str) -> None:
+def require_known(data: Mapping[str, Any], known: frozenset[str], where: str) -> None:
     """Raise UnknownField for the first field that is none of these."""
-    for name in sorted(str(name) for name in data):
-        if name not in known:
-            raise UnknownField(f"{where} has the field {name[:64]!r}, which this version does not know")
+    if not data.keys() <= known:
+        name = min(str(name) for name in data.keys() - known)
+        raise UnknownField(f"{where} has the field {name[:64]!r}, which this version does not know")
 
 
 # --- schema 2 --------------------------------------------------------------------------------------------------------
@@ -49,18 +51,14 @@ def _fields(part: str, value: object) -> dict[str, Any]:
 
 def from_json(data: Mapping[str, Any]) -> ServiceSpec:
     """The inverse of `to_json`; raises UnknownField and InvalidRequest."""
-    require_known(data, frozenset((*_names("service"), _DESTINATIONS)), "its spec")
+    require_known(data, _SPEC_FIELDS, "its spec")
     texts = {name: [_text(value)] for name, value in data.items() if name != _DESTINATIONS}
     for destination in data.get(_DESTINATIONS, ()):
-        require_known(destination, frozenset((*_names("destination"), _INDEX)), "a destination")
+        require_known(destination, _DESTINATION_FIELDS, "a destination")
         index = int(destination[_INDEX])
         texts.update({f"{name}.{index}" if index else name: [_text(value)] for name, value in destination.items()
                       if name != _INDEX})
     return parse_request(texts, strict=True).spec
-
-
-def _names(scope: Scope) -> tuple[str, ...]:
-    return tuple(row.name for row in parameters.SPEC if row.scope == scope)
 
 
 def _text(value: Any) -> str:
@@ -82,7 +80,7 @@ _SCHEMA_1 = {
 
 def from_json_1(data: Mapping[str, Any]) -> ServiceSpec:
     """The spec of a record of schema 1; raises UnknownField and InvalidRequest."""
-    require_known(data, _SCHEMA_1, "its spec")
+    require_known(data, frozenset(_SCHEMA_1), "its spec")
     return parse_request({_SCHEMA_1[field]: [_text(value)] for field, value in data.items() if value},
                          strict=True).spec
 

@@ -151,8 +151,8 @@ def test_an_option_of_a_server_that_stays_is_a_reload_and_of_one_that_comes_is_n
     def with_options(*options: str) -> Rendered:
         text, = BEFORE.services[:1]
         backend, = text.backends
-        lines = tuple(replace(line, options=options) for line in backend.servers)
-        made = replace(text, backends=(replace(backend, servers=lines),))
+        lines = tuple(line._replace(options=options) for line in backend.servers)
+        made = text._replace(backends=(backend._replace(servers=lines),))
         return replace(BEFORE, services=(made, *BEFORE.services[1:]), config=replace(BEFORE.config, digest="other"))
 
     assert needs_check(BEFORE, with_options("check", "maxconn", "5"))
