@@ -16,7 +16,7 @@ from proxy_api.consul_template.functions import VOCABULARY
 from proxy_api.plan import CAUSES
 from proxy_api.route import LEGACY_KEYS, PARAMETERS, RESTRICTING, STEERING, Parameter
 from proxy_api.settings import SETTINGS
-from registrar.reference import code, table
+from registrar.cli.reference import code, table
 
 DOCUMENT = ROOT / "docs" / "proxy-api.md"
 

@@ -10,29 +10,30 @@ from importlib.metadata import version
 
 from catalog.consul_client import ConsulClient
 from catalog.errors import CatalogError
-from registrar.advertise import NoAddress, node_addresses, require_address
-from registrar.by_hand import NothingToDrain, drain
-from registrar.docker_source import DockerSource
-from registrar.external_node import ExternalNode
-from registrar.grammar import is_loopback
-from registrar.hints import Hints, Reader
-from registrar.journal import Journal, open_journal
-from registrar.key_value import KeyValue
-from registrar.lease import Lease
-from registrar.loop import Loop, tell
-from registrar.metrics import Metrics
-from registrar.naming import node_id_from
-from registrar.options import UsageError, unknown_variables, usage
-from registrar.outside import Agent, EngineUnavailable
-from registrar.pages import Pages
-from registrar.pool import Pool
-from registrar.reconcile import Reconciler
-from registrar.report import as_json, render, table
-from registrar.settings import Settings, read_settings
-from registrar.signals import stop_on_signal
-from registrar.status_http import StatusServer
-from registrar.watch_nodes import NodeWatch
-from registrar.writes import Together
+from engine.docker_engine import DockerEngine
+from engine.errors import EngineUnavailable
+from registrar.cli.signals import stop_on_signal
+from registrar.consul.external_node import ExternalNode
+from registrar.consul.key_value import KeyValue
+from registrar.consul.lease import Lease
+from registrar.consul.node_watch import NodeWatch
+from registrar.consul.write_pool import WritePool
+from registrar.core.grammar import is_loopback
+from registrar.core.naming import node_id_from
+from registrar.core.options import UsageError, unknown_variables, usage
+from registrar.core.report import as_json, render, table
+from registrar.core.settings import Settings, read_settings
+from registrar.core.writes import Together
+from registrar.network.node_addresses import NoAddress, node_addresses, require_address
+from registrar.network.pages import Pages
+from registrar.shell.drain_by_hand import NothingToDrain, drain
+from registrar.shell.hints import Hints, Reader
+from registrar.shell.loop import Loop, tell
+from registrar.shell.protocols import Agent
+from registrar.shell.reconcile import Reconciler
+from registrar.status.journal import Journal, open_journal
+from registrar.status.metrics import Metrics
+from registrar.status.server import StatusServer
 
 EXIT_USAGE = 2
 LOOP_ENDS_WITHIN_S = 5.0
@@ -86,7 +87,7 @@ def _addressed(settings: Settings) -> Settings:
 
 
 def _swarm_address() -> str:
-    engine = DockerSource(os.environ)
+    engine = DockerEngine(os.environ)
     try:
         return engine.swarm_address()
     except EngineUnavailable:
@@ -110,9 +111,9 @@ def _registry(settings: Settings, consul: ConsulClient, owner: Callable[[], str]
         ipv4, ipv6 = node_addresses(settings.ip, settings.ip6)
         return (ipv6 or ipv4) if settings.family == "ipv6" else (ipv4 or ipv6)
     if settings.scheme == "consul":
-        return consul, Pool()
+        return consul, WritePool()
     if settings.scheme == "consulkv":
-        return KeyValue(consul, settings.prefix, owner), Pool()
+        return KeyValue(consul, settings.prefix, owner), WritePool()
     node = ExternalNode(consul, owner, address)
     return node, node.together
 
@@ -121,17 +122,17 @@ def _reconciler(settings: Settings, stop: threading.Event, pages: Pages) -> Reco
     # The loop repeats whole passes, so a single request is sent once.
     consul = ConsulClient.from_environ(settings.consul, os.environ, patience_s=0)
     agent, together = _registry(settings, consul, lambda: reconciler.owner)
-    engine = DockerSource(os.environ, keep_documents=bool(settings.tags.parts))
+    engine = DockerEngine(os.environ, keep_documents=bool(settings.tags.parts))
     reconciler = Reconciler(settings, engine, agent,
                             addresses=lambda: node_addresses(settings.ip, settings.ip6), clock=time.monotonic,
                             sleep=stop.wait, stopping=stop.is_set, together=together,
-                            pages=pages, begin=together.begin if isinstance(together, Pool) else None)
+                            pages=pages, begin=together.begin if isinstance(together, WritePool) else None)
     return reconciler
 
 
 def _drain(settings: Settings, journal: Journal, stop: threading.Event) -> int:
     """Take one container out of rotation, or put it back."""
-    engine, consul = DockerSource(os.environ), ConsulClient.from_environ(settings.consul, os.environ)
+    engine, consul = DockerEngine(os.environ), ConsulClient.from_environ(settings.consul, os.environ)
     try:
         owner = settings.node_id or node_id_from(engine.engine_name())
         agent, _ = _registry(settings, consul, lambda: owner)
@@ -184,7 +185,7 @@ def _once(settings: Settings, reconciler: Reconciler, journal: Journal) -> int:
 def _run(settings: Settings, reconciler: Reconciler, pages: Pages, journal: Journal, stop: threading.Event) -> int:
     metrics, hints = Metrics(), Hints()
     pages.changed = hints.touch_everything
-    reader = Reader(DockerSource(os.environ), hints, journal, metrics)
+    reader = Reader(DockerEngine(os.environ), hints, journal, metrics)
     loop = Loop(reconciler, hints, reader, settings.interval, journal, metrics, stop)
     if not _serve(settings, journal, lambda: loop.status.alive and loop.is_alive(), lambda: _unready(loop, journal),
                   metrics, lambda: _containers(loop)):

@@ -4,10 +4,10 @@ from concurrent.futures import Future
 
 from catalog.errors import CatalogDenied, CatalogError, CatalogUnavailable
 from catalog.model import AgentService
-from registrar.drains import End, Signal
-from registrar.outside import EngineUnavailable, Unreadable
-from registrar.reconcile import Reconciler
-from registrar.tag_templates import Page
+from engine.errors import EngineUnavailable, Unreadable
+from engine.events import Exit, Signal
+from registrar.core.tag_templates import Page
+from registrar.shell.reconcile import Reconciler
 from tests.registrar.documents import WILD, container, settings
 
 
@@ -58,7 +58,7 @@ class FakeAgent:
     def __init__(self):
         self.services, self.checks, self.writes, self.refuse, self.notes = {}, {}, [], {}, {}
         self.leader = True
-        self.away, self.denied, self.no_scripts, self.beats = False, False, False, []
+        self.away, self.denied, self.no_scripts, self.heartbeats = False, False, False, []
 
     def agent_self(self):
         if self.denied:
@@ -109,7 +109,7 @@ class FakeAgent:
             raise CatalogUnavailable("away")
         if check_id not in self.checks:
             raise CatalogUnavailable("500 does not have associated TTL")
-        self.beats.append((check_id, status))
+        self.heartbeats.append((check_id, status))
 
     def agent_maintenance(self, service_id, reason):
         self._write("hold" if reason else "release", service_id)
@@ -183,7 +183,7 @@ class World:
 
     def end(self, name, exit_code=0, at=None):
         """The engine tells that a container has ended."""
-        self.reconciler.note([End(name, exit_code, self.now if at is None else at)])
+        self.reconciler.note([Exit(name, exit_code, self.now if at is None else at)])
         return self.hint()
 
     def hint(self, *names, rewired=()):

@@ -6,10 +6,10 @@ import pytest
 
 from catalog.errors import CatalogDenied, CatalogRejected, CatalogUnavailable
 from catalog.model import AgentService
-from registrar.drains import End, Signal
-from registrar.early import Early
-from registrar.outside import EngineUnavailable
-from registrar.reconcile import NO_LEADER
+from engine.errors import EngineUnavailable
+from engine.events import Exit, Signal
+from registrar.core.write_ahead import WriteAhead
+from registrar.shell.reconcile import NO_LEADER
 from tests.registrar.fakes import World
 
 STOPPED = {"state": {"Running": False, "Pid": 0, "ExitCode": 0}}
@@ -58,7 +58,7 @@ def test_an_end_and_a_new_start_at_once_is_the_new_run(world):
     world.engine.run("a", port=1)
     world.full()
     world.engine.run("a", port=2, state={"StartedAt": "1970-01-01T00:00:50Z"})
-    world.reconciler.note([End("a", 0, 40)])
+    world.reconciler.note([Exit("a", 0, 40)])
     assert world.hint("a").registered == ("n1:a:8080",)
     assert world.agent.services["n1:a:8080"].port == 2 and len(world.agent.writes) == 2
 
@@ -310,9 +310,9 @@ def test_an_entry_that_is_back_after_it_was_removed_is_left_alone_and_reported(w
     world.agent.services["n1:x:80"] = theirs("x")
     for _ in range(3):
         outcome = world.full()
-        assert not outcome.deregistered and "n1:x:80" in outcome.draft.rivals[0]
+        assert not outcome.deregistered and "n1:x:80" in outcome.draft.conflicts[0]
     del world.agent.services["n1:x:80"]
-    assert not world.full().draft.rivals
+    assert not world.full().draft.conflicts
 
 
 def test_an_id_that_two_overwrite_in_turn_is_left_to_the_other_one(world):
@@ -322,7 +322,7 @@ def test_an_id_that_two_overwrite_in_turn_is_left_to_the_other_one(world):
         world.agent.services["n1:a:8080"] = theirs("x", "n1:a:8080", turn)
         world.full()
     assert world.agent.services["n1:a:8080"] == theirs("x", "n1:a:8080", 2)
-    assert "n1:a:8080" in world.full().draft.rivals[0]
+    assert "n1:a:8080" in world.full().draft.conflicts[0]
 
 
 def test_a_correction_of_an_edit_by_hand_is_no_rivalry(world):
@@ -340,7 +340,7 @@ def test_stopping_and_starting_a_container_is_no_rivalry(world):
         world.full()
         world.engine.run("a", **STOPPED)
         world.full()
-    assert not world.full().draft.rivals
+    assert not world.full().draft.conflicts
 
 
 # --- what Registrator left behind ------------------------------------------------------------------------------------
@@ -513,7 +513,7 @@ def test_what_was_sent_early_and_then_decided_otherwise_has_ended_before_the_res
     world.engine.run("a")
     one = world.reconciler.preview().registrations[0]
     order = []
-    early = Early(lambda write: lambda: order.append(write()))
+    early = WriteAhead(lambda write: lambda: order.append(write()))
     early.send(one, lambda: "early")
     assert early.take(replace(one, name="other")) is None
     assert order == ["early"]
