@@ -125,8 +125,7 @@ def _reconciler(settings: Settings, stop: threading.Event, pages: Pages) -> Reco
     engine = DockerEngine(os.environ, keep_documents=bool(settings.tags.parts))
     reconciler = Reconciler(settings, engine, agent,
                             addresses=lambda: node_addresses(settings.ip, settings.ip6), clock=time.monotonic,
-                            sleep=stop.wait, stopping=stop.is_set, together=together,
-                            pages=pages, begin=together.begin if isinstance(together, WritePool) else None)
+                            sleep=stop.wait, stopping=stop.is_set, together=together, pages=pages)
     return reconciler
 
 

@@ -32,10 +32,6 @@ class WritePool:
         wait(begun)  # for all, also where one raises something else than is expected: none is to end after its pass
         return [write.result() for write in begun]
 
-    def begin(self, write: Callable[[], None]) -> Callable[[], None]:
-        """Begin a write; the call that is given back waits for its end, and raises what the write raised."""
-        return self._begin(write).result
-
     def _begin(self, write: Callable[[], T]) -> Future[T]:
         if self._started < AT_ONCE:
             threading.Thread(target=self._work, name="write", daemon=True).start()

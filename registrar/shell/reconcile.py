@@ -30,7 +30,6 @@ from registrar.core.settings import Settings
 from registrar.core.shared_ports import once_per_node
 from registrar.core.tag_templates import nothing_yet
 from registrar.core.ttl_heartbeats import TtlHeartbeats
-from registrar.core.write_ahead import Begin, WriteAhead
 from registrar.core.writes import Together, Writes, one_by_one
 from registrar.shell.protocols import Agent, Engine, Pages
 
@@ -48,8 +47,7 @@ class Reconciler:
     def __init__(self, settings: Settings, engine: Engine, agent: Agent, addresses: Callable[[], tuple[str, str]],
                  clock: Callable[[], float], sleep: Callable[[float], object],
                  stopping: Callable[[], bool] = lambda: False, wall: Callable[[], float] = time.time,
-                 together: Together | None = None, pages: Pages | None = None,
-                 begin: Begin | None = None) -> None:
+                 together: Together | None = None, pages: Pages | None = None) -> None:
         self._settings = settings
         self._engine, self._agent = engine, agent
         self._addresses, self._sleep, self._pages = addresses, sleep, pages
@@ -71,8 +69,6 @@ class Reconciler:
         self._scriptless: set[str] = set()
         self._clock, self._wall = clock, wall
         self.retries = Retries(clock)
-        self._starting: Mapping[str, AgentService] | None = None  # in the first full pass: what the agent holds
-        self._write_ahead, self._stopping = WriteAhead(begin), stopping
         self._write_all = Writes(self.retries, together or one_by_one, stopping, agent.agent_services)
 
     @property
@@ -82,10 +78,7 @@ class Reconciler:
 
     def full_pass(self) -> Outcome:
         """Look at everything, then write what differs."""
-        try:
-            outcome = self._apply(self._everything(ahead=self._present is None))
-        finally:
-            self._stale = self._write_ahead.finish() or self._stale
+        outcome = self._apply(self._everything())
         # An agent takes registrations all the same. It is asked last, since it may take its time to say no.
         self._leaderless = () if self._agent.has_leader() else (NO_LEADER,)
         doubts = tuple(dict.fromkeys((*(d for d in outcome.draft.doubts if d != NO_LEADER), *self._leaderless)))
@@ -125,15 +118,13 @@ class Reconciler:
 
     def preview(self) -> Draft:
         """Look at everything and plan, without writing."""
-        return self._everything(ahead=False)
+        return self._everything()
 
-    def _everything(self, ahead: bool) -> Draft:
+    def _everything(self) -> Draft:
         # Consul before the engine: while it is away, each retry costs one request and not a whole look.
         self._node = self._this_node()
         present = self._read_agent()
-        self._starting = present if ahead and not self._settings.adopt_host else None
         self._look_everywhere(present)
-        self._starting = None
         draft = self._draft(present)
         if self._is_sharp_drop(draft, present):
             self._sleep(SECOND_LOOK_AFTER_S)
@@ -247,17 +238,6 @@ class Reconciler:
             return
         if container.joined and container.serving and self._target_of(container) is None:
             self._look_at([container.joined])
-        if self._starting is not None and not self._stopping():
-            self._register_early(container, self._starting)
-
-    def _register_early(self, container: Container, present: Mapping[str, AgentService]) -> None:
-        """Send what is new, and what no other container and no signal has a say in; the pass will find it sent."""
-        offered = self._offer(container).registrations
-        if container.joined or any(one.id in present or one.id != one.default_id or one.shared for one in offered):
-            return
-        if not any(note.container == container.id for note in self._notes) and not self._drains.reason(container, ""):
-            for one in offered:
-                self._write_ahead.send(one, partial(self._register, one, None))
 
     def _may_serve(self, container_id: str) -> bool:
         known = self._containers.get(container_id)
@@ -349,7 +329,7 @@ class Reconciler:
         maintained = self._other_checks() if any(r.id in present for r in draft.plan.register) else {}
         new = {r.id: r for r in draft.plan.register}
         registered = self._write_all(
-            (r.id, r.mark, self._write_ahead.take(r) or partial(self._register, r, maintained.get(r.id)))
+            (r.id, r.mark, partial(self._register, r, maintained.get(r.id)))
             for r in draft.plan.register)
         for service_id in registered:
             present[service_id] = self._as_scripts_allow(new[service_id]).held()

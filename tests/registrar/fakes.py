@@ -1,8 +1,6 @@
 """An engine and a Consul agent that can be made to fail: small, with the behaviour that the loop depends on."""
 
-from concurrent.futures import Future
-
-from catalog.errors import CatalogDenied, CatalogError, CatalogUnavailable
+from catalog.errors import CatalogDenied, CatalogUnavailable
 from catalog.model import AgentService
 from engine.errors import EngineUnavailable, Unreadable
 from engine.events import Exit, Signal
@@ -143,16 +141,6 @@ class FakePages:
         return self.known.get(url, Page())
 
 
-def begin(write):
-    """Carry out a write at once; what came of it is told later."""
-    future = Future()
-    try:
-        future.set_result(write())
-    except CatalogError as fault:
-        future.set_exception(fault)
-    return future.result
-
-
 class World:
     """A reconciler between the two fakes, with a clock that the test moves."""
 
@@ -167,7 +155,7 @@ class World:
         """The same world, a new registrar that remembers nothing."""
         self.reconciler = Reconciler(settings(*self.flags), self.engine, self.agent, lambda: self.address,
                                      clock=lambda: self.now, sleep=self._sleep, wall=lambda: self.now,
-                                     pages=self.pages, begin=begin)
+                                     pages=self.pages)
 
     def _sleep(self, seconds):
         self.slept.append(seconds)

@@ -7,8 +7,7 @@ import pytest
 from catalog.errors import CatalogDenied, CatalogRejected, CatalogUnavailable
 from catalog.model import AgentService
 from engine.errors import EngineUnavailable
-from engine.events import Exit, Signal
-from registrar.core.write_ahead import WriteAhead
+from engine.events import Exit
 from registrar.shell.reconcile import NO_LEADER
 from tests.registrar.fakes import World
 
@@ -476,71 +475,6 @@ def test_an_event_of_a_container_without_the_label_says_no_more_of_it_than_a_lis
     assert world.hint("foreign").draft.skips == () and world.ids == []
 
 
-def test_at_start_consul_need_not_wait_for_the_last_container(world):
-    for name in ("a", "b", "c"):
-        world.engine.run(name)
-    before, look = [], world.engine.inspect
-
-    def inspect(container_id):
-        before.append([key for _, key in world.agent.writes])
-        return look(container_id)
-
-    world.engine.inspect = inspect
-    outcome = world.full()
-    assert before == [[], ["n1:a:8080"], ["n1:a:8080", "n1:b:8080"]]
-    assert outcome.registered == ("n1:a:8080", "n1:b:8080", "n1:c:8080") == tuple(k for _, k in world.agent.writes)
-    # Later passes decide first: an entry that vanished may have been taken out for a reason.
-    world.agent.services.clear()
-    before.clear()
-    assert len(world.full().registered) == 3
-    assert before == [[key for _, key in world.agent.writes[:3]]] * 3
-
-
-def test_what_was_sent_early_and_refused_is_a_failure_that_is_tried_again(world):
-    world.engine.run("a")
-    world.engine.run("b")
-    world.agent.refuse["n1:a:8080"] = CatalogRejected("no")
-    outcome = world.full()
-    assert outcome.registered == ("n1:b:8080",)
-    assert outcome.failed == (("n1:a:8080", "no"),)
-    assert [key for _, key in world.agent.writes] == ["n1:a:8080", "n1:b:8080"]
-    world.agent.refuse.clear()
-    world.now += 60
-    assert world.hint().registered == ("n1:a:8080",)
-
-
-def test_what_was_sent_early_and_then_decided_otherwise_has_ended_before_the_rest_is_written(world):
-    world.engine.run("a")
-    one = world.reconciler.preview().registrations[0]
-    order = []
-    early = WriteAhead(lambda write: lambda: order.append(write()))
-    early.send(one, lambda: "early")
-    assert early.take(replace(one, name="other")) is None
-    assert order == ["early"]
-    assert not early.finish(), "it is settled"
-    early.send(one, lambda: "again")
-    early.take(one)()
-    assert order == ["early", "again"]
-
-
-def test_nothing_is_sent_early_that_others_have_a_say_in(world):
-    world.engine.run("a", env={"SERVICE_ID": "x"})
-    world.engine.run("b")
-    world.reconciler.note([Signal("b", 15, world.now + 1)])
-    look, early = world.engine.inspect, []
-
-    def inspect(container_id):
-        early.extend(world.agent.writes)
-        return look(container_id)
-
-    world.engine.inspect = inspect
-    world.engine.run("c")
-    world.full()
-    assert early == []
-    assert ("register", "n1:b:8080") not in world.agent.writes, "it was sent its stop signal"
-    assert world.reconciler.preview().plan.register == ()
-
-
 def test_a_preview_writes_nothing_and_neither_does_a_second_start(world):
     world.engine.run("a")
     assert [r.id for r in world.reconciler.preview().plan.register] == ["n1:a:8080"]
@@ -552,7 +486,7 @@ def test_a_preview_writes_nothing_and_neither_does_a_second_start(world):
     assert len(world.agent.writes) == 1
 
 
-def test_what_was_sent_before_the_engine_went_away_is_taken_up_by_the_next_pass(world):
+def test_a_look_that_ends_half_way_writes_nothing(world):
     world.engine.run("a")
     world.engine.run("b")
     look = world.engine.inspect
@@ -565,7 +499,6 @@ def test_what_was_sent_before_the_engine_went_away_is_taken_up_by_the_next_pass(
     world.engine.inspect = inspect
     with pytest.raises(EngineUnavailable):
         world.full()
-    assert world.agent.writes == [("register", "n1:a:8080")]
+    assert world.agent.writes == []
     world.engine.inspect = look
-    assert world.full().registered == ("n1:b:8080",)
-    assert world.agent.writes == [("register", "n1:a:8080"), ("register", "n1:b:8080")]
+    assert world.full().registered == ("n1:a:8080", "n1:b:8080")
