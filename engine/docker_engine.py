@@ -1,22 +1,12 @@
 """The Docker engine: its name, its containers, its services, its events. The only importer of `docker`.
 
 Whatever the SDK and its transport raise becomes EngineUnavailable, or Unreadable for one container. Each thread
-has a source of its own, because the SDK's client is a `requests` session.
-
-Containers are inspected by hundreds when registrar starts. The SDK makes a new connection for each of them and takes
-a millisecond of processor time, so over the usual socket they are asked for without it, a few at once.
+has an engine of its own, because the SDK's client is a `requests` session.
 """
 
 import contextlib
-import json
 import os
-import socket
-import threading
-import weakref
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -24,8 +14,8 @@ import docker
 import requests
 import urllib3
 from docker.errors import APIError, DockerException, NotFound
+from docker.transport import UnixHTTPAdapter
 
-from catalog.conversation import Answer, Conversation
 from engine.container import Container, from_inspect, is_image_id
 from engine.errors import EngineUnavailable, SwarmUnavailable, Unreadable
 from engine.events import FILTERS, Event, read_event
@@ -34,8 +24,6 @@ from engine.swarm import SwarmService, from_service
 T = TypeVar("T")
 
 TIMEOUT_S = 5
-AHEAD = 8  # answers that wait to be looked at
-AT_ONCE = 2  # inspects: the engine answers one in a quarter of a millisecond, so more are of no use
 DEFAULT_SOCKET = "/var/run/docker.sock"
 # What an engine answers differs from version to version of its API. Newer engines speak older versions for years; one
 # that has given this up is spoken to in the oldest that it knows.
@@ -50,6 +38,13 @@ class _Silent(EngineUnavailable):
     """The engine took the question and gave no answer in time."""
 
 
+class _OneSocket(UnixHTTPAdapter):  # type: ignore[misc]
+    """The SDK's transport to a socket, with the connections kept: it has a pool for each URL, of which few return."""
+
+    def get_connection(self, url: str, proxies: object = None) -> Any:
+        return super().get_connection("the engine")
+
+
 class DockerEngine:
     """A connection to the engine, made when it is first needed and again after each failure."""
 
@@ -57,8 +52,6 @@ class DockerEngine:
         self._environ, self._keep_documents = environ, keep_documents
         self._client: docker.APIClient | None = None
         self._stream: Any = None
-        self._kept: list[Conversation] = []  # those to the socket that are free
-        weakref.finalize(self, _close, self._kept)
 
     def engine_name(self) -> str:
         """The name of the machine, as the engine has it."""
@@ -88,25 +81,30 @@ class DockerEngine:
 
     def inspect(self, container_id: str) -> Container | None:
         """What the engine says of one container now; None where it is gone. Raises Unreadable for this one alone."""
-        return self._look(container_id, lambda client: self._document(client, container_id))
+        try:
+            document = self._call(lambda client: client.inspect_container(quote(container_id, safe="")))
+            return from_inspect(document, self._image_tags(document), self._keep_documents)
+        except NotFound:
+            return None
+        except APIError as fault:
+            raise Unreadable(container_id, _short(fault)) from None
+        except ValueError as fault:
+            raise Unreadable(container_id, str(fault)) from None
+        except _Silent:
+            # A container whose start or stop hangs is locked inside the engine. It must not hold up the others.
+            self._ask(lambda client: client.ping())
+            raise Unreadable(container_id, "no answer in time") from None
 
-    def inspect_all(self, container_ids: Sequence[str]) -> Iterator[tuple[str, Container | Unreadable | None]]:
-        """`inspect` of many, in their order. The engine is asked for the next ones while one is looked at."""
-        client = self._ask(lambda client: client)
-        if len(container_ids) > 1 and _socket_path(client):
-            questions = _ahead(container_ids, partial(self._document, client))
-        else:
-            questions = ((one, partial(_asked, self._document, one)) for one in container_ids)
-        for container_id, question in questions:
-            found: Container | Unreadable | None
+    def inspect_all(self, container_ids: Iterable[str]) -> Iterator[tuple[str, Container | Unreadable | None]]:
+        """`inspect` of many, in their order. Raises EngineUnavailable where the engine does not answer at all."""
+        for container_id in container_ids:
             try:
-                found = self._look(container_id, question)
+                yield container_id, self.inspect(container_id)
             except Unreadable as fault:
-                found = fault
-            yield container_id, found
+                yield container_id, fault
 
-    def hints(self, connected: Callable[[], None]) -> Iterator[Event]:
-        """The containers that something happened to, without end.
+    def events(self, connected: Callable[[], None]) -> Iterator[Event]:
+        """What happens, without end.
 
         `connected` is called once the engine has accepted the subscription: what is listed after that misses
         nothing. The stream has no time-out, and the death of the engine just ends it.
@@ -126,7 +124,7 @@ class DockerEngine:
         raise EngineUnavailable("the event stream ended")
 
     def interrupt(self) -> None:
-        """Let `hints` end, from another thread: a stream that hangs would not notice by itself."""
+        """Let `events` end, from another thread: a stream that hangs would not notice by itself."""
         try:
             if self._stream is not None:
                 self._stream.close()
@@ -134,56 +132,9 @@ class DockerEngine:
             pass  # it has ended meanwhile
 
     def close(self) -> None:
-        _close(self._kept)
         client, self._client = self._client, None
         if client is not None:
             client.close()
-
-    def _look(self, container_id: str, question: Callable[[docker.APIClient], Mapping[str, Any]]) -> Container | None:
-        try:
-            document = self._call(question)
-            return from_inspect(document, self._image_tags(document), self._keep_documents)
-        except NotFound:
-            return None
-        except APIError as fault:
-            raise Unreadable(container_id, _short(fault)) from None
-        except ValueError as fault:
-            raise Unreadable(container_id, str(fault)) from None
-        except _Silent:
-            # A container whose start or stop hangs is locked inside the engine. It must not hold up the others.
-            self._ask(lambda client: client.ping())
-            raise Unreadable(container_id, "no answer in time") from None
-
-    def _document(self, client: docker.APIClient, container_id: str) -> Mapping[str, Any]:
-        """An inspect document; several threads may ask for one at once if the engine is behind a socket."""
-        name, socket_path = quote(container_id, safe=""), _socket_path(client)
-        if not socket_path:
-            document: Mapping[str, Any] = client.inspect_container(name)
-            return document
-        answer = self._fetch(socket_path, f"/v{client.api_version}/containers/{name}/json")
-        if answer.code == 200:
-            return json.loads(answer.content)  # type: ignore[no-any-return]
-        said = f"{answer.code} {answer.content.decode(errors='replace')}"
-        raise (NotFound if answer.code == 404 else APIError)(said, explanation=said)
-
-    def _fetch(self, socket_path: str, target: str) -> Answer:
-        conversation = self._free() or _conversation(socket_path)
-        try:
-            return conversation.ask("GET", target, {"Host": "docker"}, b"", TIMEOUT_S)
-        finally:
-            if conversation.reusable:
-                self._kept.append(conversation)
-            else:
-                conversation.close()
-
-    def _free(self) -> Conversation | None:
-        while self._kept:
-            with contextlib.suppress(IndexError):  # another thread was quicker
-                conversation = self._kept.pop()
-                if conversation.is_open:
-                    return conversation
-                conversation.close()
-        return None
 
     def _image_tags(self, document: Mapping[str, Any]) -> Sequence[str]:
         """The names of an image that was started by its id; none where the image may not be asked for."""
@@ -229,7 +180,10 @@ def _client(version: str, wanted: Mapping[str, Any]) -> docker.APIClient:
     client = docker.APIClient(version=version, timeout=TIMEOUT_S, **wanted)
     # Or else REQUESTS_CA_BUNDLE, meant for the rest of the world, would take the place of DOCKER_CERT_PATH's authority.
     client.trust_env = False
-    if not client.base_url.startswith("http+docker"):  # no proxy stands before a socket
+    adapter = client.get_adapter(client.base_url)
+    if isinstance(adapter, UnixHTTPAdapter):
+        client.mount(client.base_url, _OneSocket(adapter.socket_path, TIMEOUT_S))
+    else:  # no proxy stands before a socket
         client.proxies = requests.utils.get_environ_proxies(client.base_url)
     return client
 
@@ -240,65 +194,6 @@ def api_version(engine: Mapping[str, Any]) -> str:
                       for key in ("ApiVersion", "MinAPIVersion"))
     tried = tuple(int(part) for part in TRIED_API.split("."))
     return ".".join(map(str, max(min(tried, newest), oldest)))
-
-
-def _socket_path(client: docker.APIClient) -> str:
-    """The engine's socket; "" where it is asked over TCP, which is left to the SDK with its TLS and proxies."""
-    return getattr(client.get_adapter(client.base_url), "socket_path", "")
-
-
-def _conversation(socket_path: str) -> Conversation:
-    connection = socket.socket(socket.AF_UNIX)
-    try:
-        connection.settimeout(TIMEOUT_S)
-        connection.connect(socket_path)
-    except OSError:
-        connection.close()
-        raise
-    return Conversation(connection)
-
-
-def _close(conversations: list[Conversation]) -> None:
-    while conversations:
-        with contextlib.suppress(IndexError):
-            conversations.pop().close()
-
-
-def _ahead(items: Sequence[str], ask: Callable[[str], T]) -> Iterator[tuple[str, Callable[[object], T]]]:
-    """Each item with a call that gives what `ask` has said, or raised, in a thread that is ahead of the caller.
-
-    Not by a pool: its threads would hold up the end of the program for as long as the engine hangs.
-    """
-    answers = deque((item, Future[T]()) for item in items)
-    waiting, room = deque(answers), threading.Semaphore(AHEAD)
-
-    def work() -> None:
-        with contextlib.suppress(IndexError):
-            while room.acquire():
-                item, future = waiting.popleft()
-                try:
-                    future.set_result(ask(item))
-                except Exception as fault:
-                    future.set_exception(fault)
-
-    for _ in range(AT_ONCE):
-        threading.Thread(target=work, name="inspect", daemon=True).start()
-    try:
-        while answers:
-            item, future = answers.popleft()  # an answer is held no longer than it is looked at
-            yield item, partial(_result, future)
-            room.release()
-    finally:
-        waiting.clear()
-        room.release(AT_ONCE)
-
-
-def _asked(ask: Callable[[docker.APIClient, str], T], item: str, client: docker.APIClient) -> T:
-    return ask(client, item)
-
-
-def _result(future: Future[T], _: object) -> T:
-    return future.result()
 
 
 def _short(fault: APIError) -> str:

@@ -69,7 +69,7 @@ class Hints:
 class EventSource(Protocol):
     """A stream of events; calls back when it is subscribed, raises EngineUnavailable when it ends."""
 
-    def hints(self, connected: Callable[[], None]) -> Iterator[Event]: ...
+    def events(self, connected: Callable[[], None]) -> Iterator[Event]: ...
     def interrupt(self) -> None: ...
 
 
@@ -88,7 +88,7 @@ class Reader(threading.Thread):
         pause = threading.Event()
         while True:
             try:
-                for happening in self._source.hints(self._connected):
+                for happening in self._source.events(self._connected):
                     self._metrics.events.labels(happening.event).inc()
                     self._hints.touch(happening)
                     say = self._journal.warn if happening.event == OUT_OF_MEMORY else self._journal.debug

@@ -175,7 +175,7 @@ def test_events_name_containers_and_the_end_of_the_stream_is_said(engine, source
               {"Type": "service", "Action": "update", "Actor": {"ID": "s", "Attributes": {"name": "web"}}}]
     engine.answers["/events"] = events
     connected = []
-    stream = source.hints(lambda: connected.append(1))
+    stream = source.events(lambda: connected.append(1))
     assert [next(stream) for _ in range(4)] == [
         Event("a", event="start"), Event("b", network=True, event="connect"),
         Event("a", event="health_status"), Event("", event="update")] and connected
@@ -187,7 +187,7 @@ def test_a_refused_stream_is_no_stream(engine, source):
     engine.answers["/events"] = 403
     connected = []
     with pytest.raises(EngineUnavailable):
-        list(source.hints(lambda: connected.append(1)))
+        list(source.events(lambda: connected.append(1)))
     assert not connected
 
 

@@ -33,7 +33,7 @@ class BrokenStream:
     def __init__(self):
         self.calls = 0
 
-    def hints(self, connected):
+    def events(self, connected):
         self.calls += 1
         if self.calls == 2:
             raise EngineUnavailable("refused")
