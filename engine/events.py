@@ -28,6 +28,9 @@ class Exit:
     at: float
 
 
+Note = Signal | Exit  # what an event says that an inspect cannot, or only later
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
     """Something happened to a container: to its networks, if `network`; it got a signal, or it ended.
@@ -37,7 +40,7 @@ class Event:
 
     container: str
     network: bool = False
-    note: Signal | Exit | None = None
+    note: Note | None = None
     event: str = ""  # what the engine calls it
 
 
@@ -56,7 +59,7 @@ def read_event(event: Mapping[str, Any]) -> Event | None:
     return Event(str(actor["ID"]), note=_note(event, str(actor["ID"])), event=action)
 
 
-def _note(event: Mapping[str, Any], container: str) -> Signal | Exit | None:
+def _note(event: Mapping[str, Any], container: str) -> Note | None:
     """What an event says that an inspect cannot, or only later."""
     attributes, at = (event.get("Actor") or {}).get("Attributes") or {}, int(event.get("timeNano") or 0) / 1e9
     signal, code = str(attributes.get("signal") or ""), str(attributes.get("exitCode") or "")

@@ -30,7 +30,7 @@ from registrar.shell.drain_by_hand import NothingToDrain, drain
 from registrar.shell.hints import Hints, Reader
 from registrar.shell.loop import Loop, tell
 from registrar.shell.protocols import Agent
-from registrar.shell.reconcile import Reconciler
+from registrar.shell.reconcile import Reconciler, Surroundings
 from registrar.status.journal import Journal, open_journal
 from registrar.status.metrics import Metrics
 from registrar.status.server import StatusServer
@@ -123,9 +123,8 @@ def _reconciler(settings: Settings, stop: threading.Event, pages: Pages) -> Reco
     consul = ConsulClient.from_environ(settings.consul, os.environ, patience_s=0)
     agent, together = _registry(settings, consul, lambda: reconciler.owner)
     engine = DockerEngine(os.environ, keep_documents=bool(settings.tags.parts))
-    reconciler = Reconciler(settings, engine, agent,
-                            addresses=lambda: node_addresses(settings.ip, settings.ip6), clock=time.monotonic,
-                            sleep=stop.wait, stopping=stop.is_set, together=together, pages=pages)
+    here = Surroundings(lambda: node_addresses(settings.ip, settings.ip6), sleep=stop.wait)
+    reconciler = Reconciler(settings, engine, agent, here, stop.is_set, together, pages)
     return reconciler
 
 

@@ -7,8 +7,8 @@ was restarted meanwhile finds its own drains again, and never takes an operator'
 
 import math
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
 from engine.container import Container
 from engine.events import Signal
@@ -19,18 +19,11 @@ MARGIN_S = 5.0  # past the time after which the engine would have killed it
 PAUSED_FOR_S = 1.0  # `docker commit` pauses for less than a tenth of that
 
 _LONG_AGO = -math.inf
-
 PAUSED = "registrar: the container is paused"
 _STOP = "registrar: told to stop; run {run}, back at {until:.0f} if it survives"
 _HAND = "registrar: drained by hand; run {run}"
 _OURS = re.compile(r"registrar: (?:told to stop; run (?P<stop>\S+), back at (?P<until>\d+) if it survives"
                    r"|drained by hand; run (?P<hand>\S+)|the container is paused)")
-
-
-@dataclass(frozen=True, slots=True)
-class _Stop:
-    run: str
-    until: float
 
 
 def by_hand(container: Container) -> str:
@@ -48,64 +41,75 @@ def is_ours(reason: str) -> bool:
     return _OURS.fullmatch(reason) is not None
 
 
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """A run of a container was told to end, and is given up for one that survived at that time."""
+
+    run: str
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
 class Drains:
-    """Who is to be out of rotation, and why. `mode` is that of --drain; `clock` tells seconds since 1970."""
+    """Who is to be out of rotation, by container id. `mode` is that of --drain; times are seconds since 1970.
 
-    def __init__(self, mode: str, clock: Callable[[], float]) -> None:
-        self._mode, self._clock = mode, clock
-        self._stops: dict[str, _Stop] = {}
-        self._paused: dict[str, float] = {}
+    `pauses` are those that last, and since when: a short one is none.
+    """
 
-    def signalled(self, container: Container, signal: Signal) -> None:
-        """A container was sent a signal; one that was sent to an earlier run of it no longer matters."""
+    mode: str
+    stops: Mapping[str, Stop] = field(default_factory=dict)
+    pauses: Mapping[str, float] = field(default_factory=dict)
+
+    def signalled(self, container: Container, signal: Signal, now: float) -> "Drains":
+        """After a container was sent a signal; one that was sent to an earlier run of it no longer matters."""
         asked_to_end = signal.number in (container.stop_signal, SIGKILL)
-        if self._mode != "off" and asked_to_end and container.serving and signal.at >= container.state.started:
-            until = self._clock() + container.stop_timeout + MARGIN_S
-            self._stops[container.id] = _Stop(run_of(container), until)
+        if self.mode == "off" or not (asked_to_end and container.serving and signal.at >= container.state.started):
+            return self
+        stop = Stop(run_of(container), now + container.stop_timeout + MARGIN_S)
+        return replace(self, stops={**self.stops, container.id: stop})
+
+    def looked(self, containers: Mapping[str, Container], present: Iterable[tuple[str, str]], now: float) -> "Drains":
+        """After a look at the containers; `present` are the ids of those in maintenance, each with its reason."""
+        if self.mode == "off":
+            return self
+        serving = {key: container for key, container in containers.items() if container.serving}
+        known = frozenset(present)
+        # Those of a registrar before this one stand in Consul.
+        stops = {**{key: stop for key, reason in known if (stop := _read_stop(reason))}, **self.stops}
+        return replace(
+            self,
+            stops={key: stop for key, stop in stops.items()
+                   if key in serving and stop.run == run_of(serving[key]) and stop.until > now},
+            pauses={key: self._paused_since(key, (key, PAUSED) in known, now)
+                    for key, container in serving.items() if container.state.paused})
+
+    def _paused_since(self, container_id: str, is_out: bool, now: float) -> float:
+        since = self.pauses.get(container_id, _LONG_AGO if is_out else now)
+        return since if now - since < PAUSED_FOR_S else _LONG_AGO
 
     def reason(self, container: Container, present: str = "") -> str:
         """Why this container is to be out of rotation, "" where it is not; `present` is the reason that Consul has."""
-        now, run = self._clock(), run_of(container)
-        found = _OURS.fullmatch(present)
-        if found and found["hand"] == run:
+        run = run_of(container)
+        if present == by_hand(container):
             return present
-        if self._mode == "off":
-            return ""
-        if found and found["stop"] == run and container.id not in self._stops:
-            self._stops[container.id] = _Stop(run, float(found["until"]))
-        stop = self._stops.get(container.id)
-        if stop and (stop.run != run or stop.until <= now):
-            del self._stops[container.id]
-            stop = None
-        if stop:
+        stop = self.stops.get(container.id)
+        if stop and stop.run == run:
             return _STOP.format(run=run, until=stop.until)
-        return self._pause(container, now, present)
+        return PAUSED if self.pauses.get(container.id) == _LONG_AGO else ""
 
-    def _pause(self, container: Container, now: float, present: str) -> str:
-        if not container.state.paused:
-            self._paused.pop(container.id, None)
-            return ""
-        since = self._paused.setdefault(container.id, _LONG_AGO if present == PAUSED else now)
-        if now - since < PAUSED_FOR_S:
-            return ""
-        self._paused[container.id] = _LONG_AGO
-        return PAUSED
-
-    def forget_all_but(self, containers: Mapping[str, Container]) -> None:
-        """Drop what is known of containers that have ended."""
-        serving = {key for key, container in containers.items() if container.serving}
-        self._stops = {key: stop for key, stop in self._stops.items() if key in serving}
-        self._paused = {key: since for key, since in self._paused.items() if key in serving}
-
-    def due(self) -> frozenset[str]:
+    def due(self, now: float) -> frozenset[str]:
         """The containers for which a time has come that changes something."""
-        now = self._clock()
         return frozenset(key for key, at in self._times() if at <= now)
 
     def next_due(self) -> float | None:
-        """When that is for the next of them, by the clock; None where no time changes anything."""
+        """When that is for the next of them; None where no time changes anything."""
         return min((at for _, at in self._times()), default=None)
 
     def _times(self) -> list[tuple[str, float]]:
-        return [*((key, stop.until) for key, stop in self._stops.items()),
-                *((key, since + PAUSED_FOR_S) for key, since in self._paused.items() if since > _LONG_AGO)]
+        return [*((key, stop.until) for key, stop in self.stops.items()),
+                *((key, since + PAUSED_FOR_S) for key, since in self.pauses.items() if since > _LONG_AGO)]
+
+
+def _read_stop(reason: str) -> Stop | None:
+    found = _OURS.fullmatch(reason)
+    return Stop(found["stop"], float(found["until"])) if found and found["stop"] else None

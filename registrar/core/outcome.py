@@ -22,6 +22,16 @@ class Draft:
 
 
 @dataclass(frozen=True, slots=True)
+class Written:
+    """The ids of the services that Consul took a write for."""
+
+    registered: tuple[str, ...]
+    deregistered: tuple[str, ...]
+    held: tuple[str, ...]
+    released: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """What came of a pass. `failed` are the writes that Consul did not take, with its reason."""
 

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from catalog.model import META_CONTAINER, META_OWNER, AgentService
+from catalog.model import META_CONTAINER, AgentService
 from registrar.core.drains import is_ours
 from registrar.core.metadata import Fault
+from registrar.core.registered import is_owned, owned
 from registrar.core.registration import Registration, with_default_id, with_tags
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
@@ -34,15 +35,6 @@ class Settled:
 
     registrations: tuple[Registration, ...]
     faults: tuple[Fault, ...] = ()
-
-
-def is_owned(service: AgentService, owner: str) -> bool:
-    return service.meta_value(META_OWNER) == owner
-
-
-def owned(present: Mapping[str, AgentService], owner: str) -> dict[str, AgentService]:
-    """The entries that carry this owner's mark."""
-    return {key: service for key, service in present.items() if is_owned(service, owner)}
 
 
 def settle(wanted: Iterable[Registration], present: Mapping[str, AgentService], owner: str) -> Settled:

@@ -3,7 +3,8 @@
 A TTL check that hears nothing turns critical by itself, so it is sent well before; a change of status at once.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 from registrar.core.registration import Heartbeat, Registration
 
@@ -12,28 +13,32 @@ _EARLY_AFTER = 1 / 4  # sent along when another one is due anyway
 _MIN_PAUSE_S = 0.2
 
 
+def by_check(registrations: Iterable[Registration]) -> dict[str, Heartbeat]:
+    """The heartbeats of these services, by the ids of their checks."""
+    return {one.check_id(beat): beat for one in registrations for beat in one.heartbeats}
+
+
+@dataclass(frozen=True, slots=True)
 class TtlHeartbeats:
-    """What was last reported for each check."""
+    """What was last reported for each check, and when."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-        self._sent: dict[str, tuple[Heartbeat, float]] = {}
+    last: Mapping[str, tuple[Heartbeat, float]] = field(default_factory=dict)
 
-    def due(self, registrations: Iterable[Registration]) -> tuple[tuple[str, Heartbeat], ...]:
-        """The checks to report now, by their ids; those of services that are no longer there are forgotten."""
-        wanted = {one.check_id(beat): beat for one in registrations for beat in one.heartbeats}
-        self._sent = {key: sent for key, sent in self._sent.items() if key in wanted}
-        return tuple((key, beat) for key, beat in wanted.items() if self._is_due(key, beat))
+    def due(self, wanted: Mapping[str, Heartbeat], now: float) -> dict[str, Heartbeat]:
+        """The checks to report now."""
+        return {key: beat for key, beat in wanted.items() if self._is_due(key, beat, now)}
 
-    def _is_due(self, check_id: str, beat: Heartbeat) -> bool:
-        if check_id not in self._sent:
+    def _is_due(self, check_id: str, beat: Heartbeat, now: float) -> bool:
+        if check_id not in self.last:
             return True
-        last, at = self._sent[check_id]
-        return last.status != beat.status or self._clock() - at >= max(_MIN_PAUSE_S, _EARLY_AFTER * beat.ttl)
+        last, at = self.last[check_id]
+        return last.status != beat.status or now - at >= max(_MIN_PAUSE_S, _EARLY_AFTER * beat.ttl)
 
-    def sent(self, check_id: str, beat: Heartbeat) -> None:
-        self._sent[check_id] = (beat, self._clock())
+    def sent(self, wanted: Mapping[str, Heartbeat], check_ids: Iterable[str], now: float) -> "TtlHeartbeats":
+        """After these were reported; those that are no longer wanted are forgotten."""
+        last = {key: said for key, said in self.last.items() if key in wanted}
+        return TtlHeartbeats(last | {key: (wanted[key], now) for key in check_ids})
 
     def next_due(self) -> float | None:
         """When to send the next one, by the clock; None where there is none."""
-        return min((at + max(_MIN_PAUSE_S, _DUE_AFTER * beat.ttl) for beat, at in self._sent.values()), default=None)
+        return min((at + max(_MIN_PAUSE_S, _DUE_AFTER * beat.ttl) for beat, at in self.last.values()), default=None)

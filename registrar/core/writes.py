@@ -6,11 +6,26 @@ One service that Consul refuses holds up no other; a Consul that is away is nobo
 from collections.abc import Callable, Iterable, Sequence
 
 from catalog.errors import CatalogError, CatalogUnavailable
+from registrar.core.outcome import Draft
 from registrar.core.retries import Retries
+from registrar.core.ttl_heartbeats import by_check
 
 Send = Callable[[], None]
 # Carries out writes that do not depend on each other; what came of each.
 Together = Callable[[Sequence[Send]], Sequence[CatalogError | None]]
+
+
+def hold_key(service_id: str) -> str:
+    """The key of a write about a service's maintenance, beside those about the service itself."""
+    return f"{service_id} (maintenance)"
+
+
+def marks(draft: Draft) -> dict[str, str]:
+    """Every write that a draft asks for, by its key, and what tells it from another write of that key."""
+    plan = draft.plan
+    return {**{one.id: one.mark for one in plan.register}, **dict.fromkeys(plan.deregister, ""),
+            **{hold_key(key): reason for key, reason in plan.hold}, **{hold_key(key): "" for key in plan.release},
+            **{key: beat.status for key, beat in by_check(draft.registrations).items()}}
 
 
 class Writes:

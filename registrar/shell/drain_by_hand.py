@@ -3,7 +3,7 @@
 from catalog.model import META_CONTAINER
 from engine.errors import Unreadable
 from registrar.core import drains
-from registrar.core.plan import owned
+from registrar.core.registered import owned
 from registrar.shell.protocols import Agent, Engine
 
 

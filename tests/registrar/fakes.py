@@ -5,7 +5,7 @@ from catalog.model import AgentService
 from engine.errors import EngineUnavailable, Unreadable
 from engine.events import Exit, Signal
 from registrar.core.tag_templates import Page
-from registrar.shell.reconcile import Reconciler
+from registrar.shell.reconcile import Reconciler, Surroundings
 from tests.registrar.documents import WILD, container, settings
 
 
@@ -153,9 +153,8 @@ class World:
 
     def restart(self):
         """The same world, a new registrar that remembers nothing."""
-        self.reconciler = Reconciler(settings(*self.flags), self.engine, self.agent, lambda: self.address,
-                                     clock=lambda: self.now, sleep=self._sleep, wall=lambda: self.now,
-                                     pages=self.pages)
+        here = Surroundings(lambda: self.address, lambda: self.now, lambda: self.now, self._sleep)
+        self.reconciler = Reconciler(settings(*self.flags), self.engine, self.agent, here, pages=self.pages)
 
     def _sleep(self, seconds):
         self.slept.append(seconds)

@@ -8,7 +8,7 @@ from catalog.errors import CatalogDenied, CatalogRejected, CatalogUnavailable
 from catalog.model import AgentService
 from engine.errors import EngineUnavailable
 from engine.events import Exit
-from registrar.shell.reconcile import NO_LEADER
+from registrar.shell.registry import NO_LEADER
 from tests.registrar.fakes import World
 
 STOPPED = {"state": {"Running": False, "Pid": 0, "ExitCode": 0}}
