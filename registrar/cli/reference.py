@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 
 from registrar.core import attributes, checks
-from registrar.core.options import COMMANDS, OPTIONS, Option
+from registrar.core.option_rows import COMMANDS, OPTIONS, Option
 from registrar.core.tag_functions import USAGES
 from registrar.status.metrics import Metrics
 

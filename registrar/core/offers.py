@@ -5,8 +5,9 @@ from typing import Any
 from engine.container import Container
 from registrar.core.endpoints import Node
 from registrar.core.running import Running
-from registrar.core.services import Offer, Wishes, services_of
+from registrar.core.services import Offer, services_of
 from registrar.core.tag_templates import LookUp, nothing_yet
+from registrar.core.wishes import Wishes
 
 
 class Offers:

@@ -8,7 +8,8 @@ from urllib.parse import urlsplit
 from catalog.address import parse_endpoints, verifies
 from catalog.errors import InvalidAddress
 from registrar.core.filters import Filter
-from registrar.core.options import OPTIONS, UsageError, read_options
+from registrar.core.option_rows import OPTIONS
+from registrar.core.options import UsageError, read_options
 from registrar.core.tag_templates import TagTemplate
 
 SCHEMES = ("consul", "consul-catalog", "consulkv")

@@ -2,7 +2,8 @@
 
 import pytest
 
-from registrar.core.options import OPTIONS, UsageError, unknown_variables, usage
+from registrar.core.option_rows import OPTIONS
+from registrar.core.options import UsageError, unknown_variables, usage
 from registrar.core.settings import Settings, read_settings
 
 URI = "consul://10.0.0.9:8500"
