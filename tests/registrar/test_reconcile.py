@@ -288,7 +288,7 @@ def test_withdraw_takes_out_our_entries_and_nobody_elses(world):
 def test_an_operators_maintenance_outlives_a_change(world, check):
     world.engine.run("a", port=1, env=check)
     world.full()
-    world.agent.checks["_service_maintenance:n1:a:8080"] = "n1:a:8080"
+    world.agent.agent_maintenance("n1:a:8080", "work on the disk")
     world.engine.run("a", port=2)
     world.hint("a")
     assert world.agent.services["n1:a:8080"].port == 2
