@@ -23,7 +23,7 @@ class FakeEngine:
     """Containers by id. `hidden` are left out of listings, `unreadable` cannot be inspected, `away` is all of it.
 
     `before` is called ahead of every question, with what is asked and of which container; it may raise. `run` lets a
-    container run without a word; what it does by `start`, `stop` and the like is told to those who listen.
+    container run without a word; what it does by `start`, `stop` and the like is `told` to those who listen.
     """
 
     def __init__(self) -> None:
@@ -33,6 +33,7 @@ class FakeEngine:
         self.swarm: Mapping[str, SwarmService] | Exception | None = None
         self.before: Callable[[str, str], None] = lambda question, of: None
         self.inspected: list[str] = []
+        self.told: list[Event] = []
         self.clock: Callable[[], float] = time.time
         self._documents: dict[str, dict[str, Any]] = {}
         self._listeners: list[queue.SimpleQueue[Event | None]] = []
@@ -108,6 +109,7 @@ class FakeEngine:
         self.containers[key] = container(**document)
 
     def _tell(self, *events: Event) -> None:
+        self.told += events
         for listener in self._listeners:
             for event in events:
                 listener.put(event)

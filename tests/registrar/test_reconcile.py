@@ -244,6 +244,18 @@ def test_a_consul_that_goes_away_ends_the_pass_and_no_service_is_blamed(world):
     assert world.full().registered == ("n1:b:8080",)
 
 
+def test_what_was_written_before_consul_went_away_is_not_written_again(world):
+    world.engine.run("a")
+    world.full()
+    world.engine.run("b", id="a")
+    world.agent.before = lambda question, of: setattr(world.agent, "away", question == "deregister" or world.agent.away)
+    with pytest.raises(CatalogUnavailable):
+        world.hint("a")
+    world.agent.before, world.agent.away = lambda question, of: None, False
+    assert world.hint().deregistered == ("n1:a:8080",)
+    assert world.agent.writes.count(("register", "n1:b:8080")) == 1
+
+
 def test_a_failed_removal_is_tried_again(world):
     world.engine.run("a")
     world.full()
