@@ -12,7 +12,9 @@ import pytest
 
 from deploy.local import ConsulServer, ProxyProcess, Reply, http_request, wait_until
 from deploy.origin import Origin
-from proxy_api.haproxy import Haproxy, NotRunning, Processes
+from proxy_api.core.runtime import MasterView
+from proxy_api.haproxy.control import Haproxy
+from proxy_api.haproxy.runtime_socket import NotRunning
 from tests.stored import stored
 
 TOKEN = "s3cr3t-of-the-api"
@@ -39,14 +41,14 @@ class Target:
 
     def world(self) -> tuple[object, ...]:
         """All that a refused call must not touch: Consul, what HAProxy runs, and what is on disk for its next start."""
-        return (stored(self.consul), self.haproxy.serving(), self.haproxy.current_digest(), self.processes(),
-                sorted(p.name for p in (self.proxy.configs_path / "config").iterdir()))
+        return (stored(self.consul), self.haproxy.runtime.serving(), self.haproxy.files.current_digest(),
+                self.processes(), sorted(p.name for p in (self.proxy.configs_path / "config").iterdir()))
 
-    def processes(self) -> Processes:
+    def processes(self) -> MasterView:
         """The master's own view; for a moment after a reload it does not answer."""
-        def ask() -> Processes:
+        def ask() -> MasterView:
             try:
-                return self.haproxy.processes()
+                return self.haproxy.master.processes()
             except NotRunning as fault:
                 raise ConnectionError(str(fault)) from None
         return wait_until(ask, 5, "HAProxy's master answers")

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy_api.consul_template import Data, ServiceEntry, TemplateFault, render
-from proxy_api.consul_template.catalog import Catalog
-from proxy_api.consul_template.functions import CATALOG_NAMES
+from proxy_api.core.consul_template import Data, ServiceEntry, TemplateFault, render
+from proxy_api.core.consul_template.catalog import Catalog
+from proxy_api.core.consul_template.functions import CATALOG_NAMES
 
 
 @dataclass

@@ -18,7 +18,7 @@ import pytest
 
 from deploy.local import Answer, ConsulServer, ProxyProcess, child_environment, loopback_address, wait_until
 from deploy.origin import Origin
-from proxy_api.haproxy import Haproxy
+from proxy_api.haproxy.control import Haproxy
 from tests.consul_gate import Gate
 from tests.instances import add
 from tests.patched import patched
@@ -59,12 +59,12 @@ def disk(proxy: ProxyProcess) -> dict[str, object]:
 def running(proxy: ProxyProcess) -> dict[str, object]:
     """What HAProxy has: processes, servers without their ages, the entries of every map with their addresses."""
     haproxy = Haproxy(str(proxy.configs_path))
-    maps = re.findall(r"\((\S+\.map)\)", haproxy.runtime("show map"))
-    servers = [line.split() for line in haproxy.runtime("show servers state").splitlines()[2:]]
+    maps = re.findall(r"\((\S+\.map)\)", haproxy.runtime.ask("show map"))
+    servers = [line.split() for line in haproxy.runtime.ask("show servers state").splitlines()[2:]]
     return {
-        "processes": (haproxy.processes(), proxy.haproxy_pids()),
+        "processes": (haproxy.master.processes(), proxy.haproxy_pids()),
         "servers": [field[:9] + field[18:19] for field in servers if field],
-        "maps": {name: haproxy.runtime(f"show map {name}") for name in sorted(maps)},
+        "maps": {name: haproxy.runtime.ask(f"show map {name}") for name in sorted(maps)},
     }
 
 

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,16 +18,17 @@ from hypothesis import strategies as st
 from catalog.model import Instance
 from deploy.local import ConsulServer, ProxyProcess, loopback_address, run, wait_until
 from deploy.origin import Origin
-from proxy_api import runtime
-from proxy_api.apply import Applier
-from proxy_api.errors import ApplyFailed
-from proxy_api.haproxy import Haproxy
-from proxy_api.plan import Nothing, Reload, Runtime, plan
-from proxy_api.release import Release, admit
-from proxy_api.render import Bind, Rendered, Renderer, Surroundings
-from proxy_api.route import RouteSpec
-from proxy_api.state import ProxyState, Server, Service, resolve
-from proxy_api.surroundings import auto_maxconn, text_environment
+from proxy_api.core import runtime
+from proxy_api.core.errors import ApplyFailed
+from proxy_api.core.plan import Nothing, Reload, Runtime, plan
+from proxy_api.core.release import Release, admit
+from proxy_api.core.render import Bind, Rendered, Renderer, Surroundings
+from proxy_api.core.resolve import resolve
+from proxy_api.core.state import ProxyState, Server, Service
+from proxy_api.haproxy.apply import Applier
+from proxy_api.haproxy.control import Haproxy
+from proxy_api.haproxy.global_config import auto_maxconn, text_environment
+from tests.specs import backend_of, served, spec_of
 
 ADD = "New server registered."
 CHECK = " check inter 2s fastinter 500ms downinter 2s fall 3 rise 2"
@@ -41,7 +43,7 @@ def service(name: str, *ports: int, paths: tuple[str, ...] = (), skip_check: boo
             weight: int = 1) -> Service:
     servers = tuple(Server(f"n_{number}_{port}", "127.0.0.1", port, weight=weight)
                     for number, port in enumerate(ports) if port)
-    return Service(RouteSpec(name, paths=paths or (f"/{name}",), skip_check=skip_check), servers)
+    return served(spec_of(name, paths=paths or (f"/{name}",), skip_check=skip_check), servers)
 
 
 CASES = [
@@ -88,7 +90,7 @@ def test_a_server_that_is_still_on_its_way_out_is_taken_back() -> None:
 
 
 def test_an_address_and_a_weight_that_change_together() -> None:
-    old, new = rendered(service("a", 1)), rendered(Service(RouteSpec("a", paths=("/a",)),
+    old, new = rendered(service("a", 1)), rendered(served(spec_of("a", paths=("/a",)),
                                                            (Server("n_0_1", "127.0.0.1", 2, weight=3),)))
     step = plan(old.config.digest, old, new)
     assert isinstance(step, Runtime)
@@ -110,7 +112,7 @@ def test_a_new_server_that_does_not_answer_begins_as_down() -> None:
         f"add server a-be/n_1_2 127.0.0.1:2{CHECK}", "enable health a-be/n_1_2", *begin]
     assert beginning([service("a", 1)], [service("a", 1, 2)], {2}, [("a-be", "n_1_2")]) == [
         "set server a-be/n_1_2 addr 127.0.0.1 port 2", "set server a-be/n_1_2 weight 1", *begin]
-    assert beginning([service("a", 1, 2)], [Service(RouteSpec("a", paths=("/a",)), (
+    assert beginning([service("a", 1, 2)], [served(spec_of("a", paths=("/a",)), (
         Server("n_0_1", "127.0.0.1", 1), Server("n_1_2", "127.0.0.1", 3)))], {3}) == [
         begin[0], "set server a-be/n_1_2 addr 127.0.0.1 port 3", *begin[1:]]
 
@@ -129,9 +131,9 @@ def test_others_begin_as_up(before: list[Service], after: list[Service], silent:
     ([service("a", 1)], [service("a", 1), service("b", 1)]),
     ([service("a", 1), service("b", 1)], [service("a", 1)]),
     ([service("a", 1)], [service("a", 1, skip_check=True)]),
-    ([Service(RouteSpec("a", paths=("/a",)))], [Service(RouteSpec("a", paths=("/a",), domains=("x.com",)))]),
-    ([Service(RouteSpec("a", paths=("/a",)))], [Service(RouteSpec("a", paths=("/a",), path_type="path_reg"))]),
-    ([service("a", 1)], [Service(RouteSpec("a", paths=("/a",)), (Server("n_0_1", "a.example", 1, True),))]),
+    ([served(spec_of("a", paths=("/a",)))], [served(spec_of("a", paths=("/a",), domains=("x.com",)))]),
+    ([served(spec_of("a", paths=("/a",)))], [served(spec_of("a", paths=("/a",), path_type="path_reg"))]),
+    ([service("a", 1)], [served(spec_of("a", paths=("/a",)), (Server("n_0_1", "a.example", 1, True),))]),
 ])
 def test_structure_is_a_reload(before: list[Service], after: list[Service]) -> None:
     old, new = rendered(*before), rendered(*after)
@@ -152,7 +154,7 @@ class Live:
 
     def __init__(self, directory: Path) -> None:
         self.haproxy = Haproxy(str(directory))
-        self.around = Surroundings((Bind(f"{loopback_address()}:18080"),), self.haproxy.socket,
+        self.around = Surroundings((Bind(f"{loopback_address()}:18080"),), self.haproxy.runtime.path,
                                    (("connect", "1s"), ("client", "5s"), ("server", "5s")), "http-keep-alive", 5)
         self.render = Renderer(text_environment())
         self.applier = Applier(self.haproxy, drain_s=0)
@@ -171,23 +173,22 @@ def live() -> Iterator[Live]:
     directory = Path(tempfile.mkdtemp(prefix="pb-rt-", dir="/tmp"))
     made = Live(directory)
     first = made.render(ProxyState(), made.around)
-    made.haproxy.write(first.config)
-    made.haproxy.swap(first.config)
-    with run(made.haproxy.command(), name="haproxy"):
-        wait_until(lambda: made.haproxy.serving() == first.config.digest, 10, "HAProxy serves")
+    made.haproxy.files.write(first.config)
+    made.haproxy.files.swap(first.config)
+    with run(made.haproxy.master.command(), name="haproxy"):
+        wait_until(lambda: made.haproxy.runtime.serving() == first.config.digest, 10, "HAProxy serves")
         yield made
     shutil.rmtree(directory)
 
 
 names = st.sampled_from("abc")
 paths = st.lists(st.sampled_from(("/", "/x", "/x/y", "/z;1")), min_size=1, unique=True).map(tuple)
-specs = st.builds(RouteSpec, names, paths=paths, domains=st.sampled_from(((), ("x.com",))), skip_check=st.booleans())
+specs = st.builds(spec_of, names, paths=paths, domains=st.sampled_from(((), ("x.com",))), skip_check=st.booleans())
 servers = st.lists(st.builds(lambda n, p, w: Server(f"n_{n}_{p}", "127.0.0.1", p, weight=w), st.integers(0, 3),
                              st.integers(1, 2), st.sampled_from((1, 1, 7, 256))),
                    max_size=4, unique_by=lambda s: s.name).map(tuple)
 states = st.dictionaries(names, st.tuples(specs, servers), max_size=3).map(
-    lambda found: ProxyState(tuple(Service(RouteSpec(name, paths=spec.paths, domains=spec.domains,
-                                                     skip_check=spec.skip_check), has)
+    lambda found: ProxyState(tuple(served(replace(spec, name=name), has)
                                    for name, (spec, has) in sorted(found.items()))))
 
 
@@ -197,36 +198,36 @@ def test_after_any_sequence_haproxy_has_exactly_what_was_wanted(live: Live, sequ
     for state in sequence:
         live.bring(state)
         assert live.served is not None
-        observed = live.haproxy.observe(None, runtime.maps_of(live.served))
+        observed = live.haproxy.runtime.observe(None, runtime.maps_of(live.served))
         assert runtime.deviations(observed, live.served) == ()
         here = {backend: {name for name, seen in found.items() if seen.active}
                 for backend, found in observed.servers.items()}
-        wanted = {s.spec.backend: {server.name for server in s.servers} for s in state.services if s.servers}
+        wanted = {backend_of(s.spec): {server.name for server in s.servers} for s in state.services if s.servers}
         assert {backend: found for backend, found in here.items() if found} == wanted
-        assert {(s.spec.backend, server.name): server.weight for s in state.services for server in s.servers} == {
+        assert {(backend_of(s.spec), server.name): server.weight for s in state.services for server in s.servers} == {
             (backend, name): seen.weight for backend, found in observed.servers.items()
             for name, seen in found.items() if seen.active}
-        assert live.haproxy.serving() == live.served.config.digest == live.haproxy.current_digest()
+        assert live.haproxy.runtime.serving() == live.served.config.digest == live.haproxy.files.current_digest()
 
 
 def test_servers_come_and_go_without_a_reload(live: Live) -> None:
     live.bring(ProxyState((service("m", 1),)))
-    before = live.haproxy.processes()
+    before = live.haproxy.master.processes()
     for ports in ((1, 2), (2,), (), (1, 2, 3), (0, 2)):
         assert live.bring(ProxyState((service("m", *ports),))) == "Runtime"
-        here = live.haproxy.observe(["m-be"], []).servers.get("m-be", {})
+        here = live.haproxy.runtime.observe(["m-be"], []).servers.get("m-be", {})
         assert {seen.port for seen in here.values()} == {port for port in ports if port}, "what left is deleted"
-    assert live.haproxy.processes() == before
+    assert live.haproxy.master.processes() == before
 
 
 def test_a_command_that_fails_becomes_a_reload(live: Live) -> None:
     live.bring(ProxyState((service("m", 1),)))
     assert live.served is not None
-    live.haproxy.execute([runtime.Command("add server m-be/n_1_2 127.0.0.9:9", "New server")])
+    live.haproxy.runtime.execute([runtime.Command("add server m-be/n_1_2 127.0.0.9:9", "New server")])
     reloads = live.applier.reloads
     assert live.bring(ProxyState((service("m", 1, 2),))) == "Reload"
     assert live.applier.reloads == reloads + 1
-    assert live.haproxy.observe(["m-be"], []).servers["m-be"]["n_1_2"] [:5] == ("127.0.0.1", 2, True, 1, True)
+    assert live.haproxy.runtime.observe(["m-be"], []).servers["m-be"]["n_1_2"] [:5] == ("127.0.0.1", 2, True, 1, True)
 
 
 M1 = "m-be/n_0_1"
@@ -249,18 +250,19 @@ def test_what_somebody_changes_over_the_socket_is_found_and_put_right(
     live.bring(ProxyState((service("m", 1), service("u", 1, skip_check=True))))
     assert live.served is not None
     for line in commands:
-        live.haproxy.runtime(line)
-    found = runtime.deviations(live.haproxy.observe(None, runtime.maps_of(live.served)), live.served)
+        live.haproxy.runtime.ask(line)
+    found = runtime.deviations(live.haproxy.runtime.observe(None, runtime.maps_of(live.served)), live.served)
     assert found == (told,)
     fresh = Applier(live.haproxy, drain_s=0)
     fresh.keep(live.served)
-    assert runtime.deviations(live.haproxy.observe(None, runtime.maps_of(live.served)), live.served) == ()
+    assert runtime.deviations(live.haproxy.runtime.observe(None, runtime.maps_of(live.served)), live.served) == ()
     assert (fresh.drifts, fresh.strange()) == (1, told)
 
 
 def ups(live: Live) -> dict[int, bool]:
     """Of m's servers, by port: whether HAProxy sends them requests."""
-    return {seen.port: seen.up and seen.active for seen in live.haproxy.observe(["m-be"], []).servers["m-be"].values()}
+    observed = live.haproxy.runtime.observe(["m-be"], [])
+    return {seen.port: seen.up and seen.active for seen in observed.servers["m-be"].values()}
 
 
 def test_only_who_answers_gets_requests_from_the_start(live: Live) -> None:
@@ -284,10 +286,11 @@ def test_only_who_answers_gets_requests_from_the_start(live: Live) -> None:
 def test_what_is_left_alone_is_no_drift(live: Live) -> None:
     live.bring(ProxyState((service("m", 1), service("u", 1, skip_check=True))))
     assert live.served is not None
-    live.haproxy.runtime(f"set server {M1} health down")
-    before, fresh = live.haproxy.processes(), Applier(live.haproxy, drain_s=0)
+    live.haproxy.runtime.ask(f"set server {M1} health down")
+    before, fresh = live.haproxy.master.processes(), Applier(live.haproxy, drain_s=0)
     fresh.keep(live.served)
-    assert (fresh.drifts, fresh.strange(), live.haproxy.processes()) == (0, "", before), "its checks bring it back"
+    assert (fresh.drifts, fresh.strange()) == (0, "")
+    assert live.haproxy.master.processes() == before, "its checks bring it back"
 
 
 # --- through the whole proxy ---------------------------------------------------------------------------------------
@@ -304,7 +307,7 @@ def proxy(consul: ConsulServer) -> Iterator[ProxyProcess]:
 ])
 def test_consuls_weights_in_haproxys_range(consuls: tuple[int, ...], haproxys: tuple[int, ...]) -> None:
     found = [Instance("n", str(number), "a", "10.0.0.1", 80 + number, weight=w) for number, w in enumerate(consuls)]
-    release = Release(RouteSpec("a", paths=("/a",)), (admit("a", "any", found),))
+    release = Release(spec_of("a", paths=("/a",)), (admit("a", "any", found),))
     made = resolve({"a": release}, None, (), ProxyState()).state.services[0]
     assert tuple(server.weight for server in made.servers) == haproxys
 
@@ -363,15 +366,15 @@ def test_what_somebody_does_to_haproxy_is_told_and_put_right(
         proxy.api("reconfigure", serviceName="x", servicePath="/x")
         assert "portbook_drifts_total 0.0" in str(proxy.api("/metrics").json)
         haproxy = Haproxy(str(proxy.configs_path))
-        file = haproxy.current / "haproxy.cfg"
+        file = haproxy.files.current / "haproxy.cfg"
         own = file.read_text()
         if what == "a command":
-            haproxy.execute([runtime.take_out("x-be", f"proxy_0_{a.port}")])
+            haproxy.runtime.execute([runtime.take_out("x-be", f"proxy_0_{a.port}")])
         else:
             file.write_text(own.replace("backend x-be\n", "backend x-be\n    http-request return status 503\n"))
         if what == "a reload":
             with suppress(ApplyFailed):  # the file itself is noticed, and may be put right in that very moment
-                haproxy.reload(haproxy.serving() or "")
+                haproxy.reloader.reload(haproxy.runtime.serving() or "")
             file.write_text(own)
         wait_until(lambda: "portbook_drifts_total 0.0" not in str(proxy.api("/metrics").json), 30, "it is noticed")
         wait_until(lambda: proxy.get("/x").status == 200, 5, "it is put right")
@@ -385,14 +388,14 @@ def test_more_servers_than_open_files_are_served_all_the_same() -> None:
     directory = Path(tempfile.mkdtemp(prefix="pb-rt-", dir="/tmp"))
     try:
         haproxy = Haproxy(str(directory))
-        around = Surroundings((Bind(f"{loopback_address()}:18080"),), haproxy.socket,
+        around = Surroundings((Bind(f"{loopback_address()}:18080"),), haproxy.runtime.path,
                               (("connect", "1s"), ("client", "5s"), ("server", "5s")), "http-keep-alive", 5,
                               maxconn=auto_maxconn(300))
         config = rendered(service("a", *range(1000, 1400)), around=around).config
-        haproxy.write(config)
-        haproxy.swap(config)
-        with run(["prlimit", "--nofile=300:300", *haproxy.command()], name="haproxy"):
-            wait_until(lambda: haproxy.serving() == config.digest, 10, "HAProxy serves")
-            assert "Maxconn: 120\n" in haproxy.runtime("show info")
+        haproxy.files.write(config)
+        haproxy.files.swap(config)
+        with run(["prlimit", "--nofile=300:300", *haproxy.master.command()], name="haproxy"):
+            wait_until(lambda: haproxy.runtime.serving() == config.digest, 10, "HAProxy serves")
+            assert "Maxconn: 120\n" in haproxy.runtime.ask("show info")
     finally:
         shutil.rmtree(directory)

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy_api.errors import InvalidTemplate
-from proxy_api.sections import Section, merge, parse_inside, parse_sections
+from proxy_api.core.errors import InvalidTemplate
+from proxy_api.core.sections import Section, merge, parse_inside, parse_sections
 
 # The article's go-demo.tmpl (2016-05-19), as it comes out for one instance.
 ARTICLE = """frontend go-demo-fe

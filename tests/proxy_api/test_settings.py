@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from proxy_api import settings
-from proxy_api.errors import InvalidSettings
-from proxy_api.settings import SETTINGS, BindItem, from_environ
+from proxy_api.core import settings
+from proxy_api.core.errors import InvalidSettings
+from proxy_api.core.settings import SETTINGS, BindItem, from_environ
 
 # variable, text, a part of what is wrong, a part of what would be right
 BAD = (

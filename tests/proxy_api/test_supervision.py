@@ -17,7 +17,9 @@ import pytest
 
 from deploy.local import ConsulServer, ProxyProcess, http_get, wait_until
 from deploy.origin import Origin
-from proxy_api.haproxy import Haproxy, NotRunning, Processes
+from proxy_api.core.runtime import MasterView
+from proxy_api.haproxy.control import Haproxy
+from proxy_api.haproxy.runtime_socket import NotRunning
 from tests.consul_gate import Gate
 from tests.load import PacedLoad
 from tests.stored import stored
@@ -38,11 +40,11 @@ def proxy(consul: ConsulServer, origins: dict[str, Origin]) -> Iterator[ProxyPro
         yield running
 
 
-def settled(haproxy: Haproxy) -> Processes:
+def settled(haproxy: Haproxy) -> MasterView:
     """The processes once the last reload is over: the master does not answer while it loads itself anew."""
-    def ask() -> Processes | None:
+    def ask() -> MasterView | None:
         try:
-            return haproxy.processes()
+            return haproxy.master.processes()
         except NotRunning:
             return None
     return wait_until(ask, 5, "the master answers")  # type: ignore[return-value]
@@ -51,7 +53,7 @@ def settled(haproxy: Haproxy) -> Processes:
 MASTER, WORKER, BOTH = "master", "worker", "both"
 
 
-def hurt(haproxy: Haproxy, which: str, number: signal.Signals) -> Processes:
+def hurt(haproxy: Haproxy, which: str, number: signal.Signals) -> MasterView:
     """Signal the master, its worker, or both; what they were."""
     before = settled(haproxy)
     for name, pid in ((MASTER, before.master), (WORKER, before.worker)):
@@ -88,7 +90,8 @@ def test_a_haproxy_that_dies_or_hangs_is_replaced_with_the_same_routes_and_serve
 
 def rotation(haproxy: Haproxy) -> set[tuple[str, int]]:
     """Where requests for x may go, by HAProxy's own word."""
-    return {(seen.address, seen.port) for seen in haproxy.observe(["x-be"], []).servers["x-be"].values() if seen.active}
+    observed = haproxy.runtime.observe(["x-be"], [])
+    return {(seen.address, seen.port) for seen in observed.servers["x-be"].values() if seen.active}
 
 
 @pytest.mark.parametrize("which", [MASTER, WORKER])
@@ -109,7 +112,7 @@ def test_a_change_while_haproxy_hangs_is_whole_or_not_at_all(
         statuses = waits.result(60).status, other.result(60).status
     assert statuses == (200, 200), "it waits for the replacement"
     proxy.wait_ready(5)
-    key, routes = f"docker-flow/{one('')['serviceName']}/path", Haproxy(str(proxy.configs_path)).current
+    key, routes = f"docker-flow/{one('')['serviceName']}/path", Haproxy(str(proxy.configs_path)).files.current
 
     def agree() -> bool:
         entries = (routes / "routes-prefix.map").read_text()
@@ -171,7 +174,7 @@ def test_a_haproxy_whose_pid_is_not_known_is_adopted_all_the_same(proxy: ProxyPr
         file.unlink()
     else:
         file.write_text(note)
-    assert haproxy.remembered() == before.master
+    assert haproxy.master.remembered() == before.master
     proxy.start().wait_ready(15)
     assert proxy.haproxy_pids() == running, "no second HAProxy beside it"
     assert settled(haproxy) == before
@@ -327,17 +330,18 @@ def test_fifty_changes_under_paced_keep_alive_load_lose_no_request(consul: Consu
 
 def test_a_haproxy_that_somebody_reloaded_behind_our_back_is_put_right(proxy: ProxyProcess) -> None:
     haproxy = Haproxy(str(proxy.configs_path))
-    wanted = haproxy.serving()
-    file = haproxy.current / "portbook.map"
+    wanted = haproxy.runtime.serving()
+    file = haproxy.files.current / "portbook.map"
     own = file.read_text()
     file.write_text("digest 0000000000000000\n")
     with socket.socket(socket.AF_UNIX) as connection:
-        connection.connect(haproxy.master_socket)
+        connection.connect(haproxy.master.socket)
         connection.sendall(b"reload\n")
         connection.shutdown(socket.SHUT_WR)
         connection.recv(100)
     wait_until(lambda: "event=drift" in proxy.log.read_text(), 20, "it is told")
-    wait_until(lambda: (file.read_text(), haproxy.serving()) == (own, wanted), 20, "the wanted one is loaded again")
+    wait_until(lambda: (file.read_text(), haproxy.runtime.serving()) == (own, wanted), 20,
+               "the wanted one is loaded again")
     proxy.wait_ready(10)
     assert proxy.instances("/x") == {"a", "b", "c"}
 

@@ -9,7 +9,7 @@ import pytest
 
 from deploy.local import Answer, ConsulServer, ProxyProcess, loopback_address, wait_until
 from deploy.origin import Origin
-from proxy_api.haproxy import Haproxy
+from proxy_api.haproxy.control import Haproxy
 from tests.stored import stored
 
 # The article's own test_configs/tmpl/go-demo.tmpl, as published.
@@ -250,7 +250,7 @@ def test_the_environment_of_proxy_api_is_not_haproxys(consul: ConsulServer) -> N
         assert "sekret" not in answer["Message"]
         # ... and in what runs.
         assert ask('backend t\n    server "s${API_TOKEN}" 127.0.0.1:1\n').status == 200
-        state = Haproxy(str(proxy.configs_path)).runtime("show servers state t")
+        state = Haproxy(str(proxy.configs_path)).runtime.ask("show servers state t")
         assert " s 127.0.0.1 " in state
         for pid in proxy.haproxy_pids():
             assert b"sekret" not in Path(f"/proc/{pid}/environ").read_bytes()

@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from catalog.errors import CatalogUnavailable
-from proxy_api import watch
+from proxy_api.consul import watch
 
 
 def test_no_exception_ends_a_watch(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:

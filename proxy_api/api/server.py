@@ -1,0 +1,84 @@
+"""The process that serves the API: gunicorn with one worker, in it Flask. It computes nothing itself. Entry.
+
+Threads, because a call waits for HAProxy. HAProxy is not a child of it: gunicorn reaps whatever child ends.
+"""
+
+import os
+import sys
+from typing import Any
+
+from flask import Flask
+from gunicorn.app.base import BaseApplication
+from gunicorn.http import message
+
+from proxy_api.api.metrics import Metrics
+from proxy_api.api.views import Parts, create_app
+from proxy_api.core.messages import Report
+from proxy_api.core.settings import Settings
+from proxy_api.haproxy.control import Haproxy
+from proxy_api.writer.writer_rpc import Link
+
+MEMORY = "/dev/shm"
+THREADS = 64  # calls wait while HAProxy reloads, and the probes must still be answered
+GRACE_S = 30
+# A request of a megabyte gets an answer that names the parameter; gunicorn's own limit would give it a bare page.
+# Without any, one client could fill the memory with a request that never ends.
+MAX_REQUEST_LINE = 2 * 1024 * 1024
+
+
+def build_app(settings: Settings) -> Flask:
+    """Wire the parts together."""
+    link = Link(settings.configs_path)
+    haproxy = Haproxy(settings.configs_path, settings.haproxy_bin)
+
+    def fault(report: Report) -> str:
+        serving = haproxy.runtime.serving()
+        if serving is None:
+            return "HAProxy does not answer; it is being started again"
+        if serving not in (report.digest, haproxy.files.current_digest()):
+            return "HAProxy serves another configuration than was applied"
+        return ""
+
+    return create_app(Parts(link.change, link.report, fault, Metrics(), settings.proxy_instance_name,
+                            settings.api_token, settings.strict_parameters))
+
+
+class Server(BaseApplication):  # type: ignore[misc]
+    """gunicorn, configured from our settings and from nothing else."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        super().__init__()
+
+    def load_config(self) -> None:
+        host = f"[{self._settings.ip}]" if ":" in self._settings.ip else self._settings.ip
+        options: dict[str, Any] = {
+            "bind": f"{host}:{self._settings.port}",
+            "worker_class": "gthread",
+            "workers": 1,
+            "threads": THREADS,
+            # Its heartbeat is a touched file: on a disk, every request would wait while somebody's fsync goes on.
+            "worker_tmp_dir": MEMORY if os.access(MEMORY, os.W_OK) else None,
+            "timeout": 60,
+            "graceful_timeout": GRACE_S,
+            "keepalive": 5,
+            "limit_request_line": MAX_REQUEST_LINE,
+            "control_socket_disable": True,
+            "proc_name": "proxy-api",
+            "loglevel": "warning",
+        }
+        message.MAX_REQUEST_LINE = MAX_REQUEST_LINE  # gunicorn caps the setting at this
+        for name, value in options.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Flask:
+        # A thread that writes a long page gives way to the others; at 5 ms, the default, each step of a ping could wait
+        # that long.
+        sys.setswitchinterval(0.0005)
+        return build_app(self._settings)
+
+
+def run(settings: Settings) -> None:
+    """Serve until this process is ended."""
+    sys.argv = sys.argv[:1]  # gunicorn reads it
+    Server(settings).run()

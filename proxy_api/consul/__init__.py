@@ -1,0 +1,1 @@
+"""What proxy-api knows of Consul and writes to it."""

@@ -1,0 +1,1 @@
+"""HAProxy from outside: its files, its check, its sockets, its reload."""

@@ -1,0 +1,95 @@
+"""Settings and certificates turned into what the configuration needs to know of its surroundings. Edge."""
+
+import ctypes
+import hashlib
+import os
+import pwd
+import resource
+from dataclasses import replace
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from proxy_api.core import render
+from proxy_api.core.errors import Fault, InvalidSettings
+from proxy_api.core.render import Bind, Surroundings
+from proxy_api.core.settings import Settings
+from proxy_api.haproxy.certificates import Certificates
+
+MAX_AUTO_MAXCONN = 50_000
+
+
+def text_environment() -> Environment:
+    """The Jinja2 environment of our own templates: undefined names are errors, lines stay as they are."""
+    return render.build_environment(Environment(
+        loader=PackageLoader("proxy_api", "templates"), undefined=StrictUndefined, autoescape=False,
+        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, auto_reload=False,
+    ))
+
+
+def bootstrap(settings: Settings, socket: str) -> Surroundings:
+    """The surroundings before any certificate was looked at. Raises InvalidSettings."""
+    stats_bind = ""
+    if settings.stats_port:
+        host, _, port = str(settings.stats_port).rpartition(":")
+        stats_bind = f"{host or ('*' if settings.stats_user else '127.0.0.1')}:{port}"
+    return Surroundings(
+        binds=tuple(Bind(b.address, b.options, b.tls) for b in (*settings.default_ports, *settings.bind_ports)),
+        socket=socket,
+        timeouts=settings.timeouts,
+        connection_mode=settings.connection_mode,
+        hard_stop_after_s=settings.hard_stop_after,
+        maxconn=settings.maxconn or auto_maxconn(resource.getrlimit(resource.RLIMIT_NOFILE)[1]),
+        max_old_workers=settings.max_old_workers,
+        user=_user(settings.haproxy_user),
+        stats_bind=stats_bind,
+        stats_user=settings.stats_user,
+        stats_pass_hash=_crypt(settings.stats_user, settings.stats_pass) if settings.stats_pass else "",
+        stats_uri=settings.stats_uri,
+    )
+
+
+def auto_maxconn(open_files: int) -> int:
+    """How many connections to take at once under this limit of open files (-1: none).
+
+    Each has one to a server as well, and health checks want theirs. HAProxy's own figure is what is left after one for
+    each server, which is next to nothing where they are many, and as many as the limit allows where that has no end.
+    """
+    most = MAX_AUTO_MAXCONN
+    return most if open_files < 0 else max(100, min(most, open_files * 4 // 10))
+
+
+class Around:
+    """The surroundings of now: those of the settings with the certificates that are there."""
+
+    def __init__(self, base: Surroundings, certificates: Certificates) -> None:
+        self._base, self._certificates = base, certificates
+
+    def __call__(self) -> Surroundings:
+        return replace(self._base, certificates=self._certificates.usable())
+
+
+def _user(name: str) -> str:
+    """The user to run workers as: only root can change it, and only to one that exists."""
+    if os.geteuid() != 0 or not name:
+        return ""
+    try:
+        pwd.getpwnam(name)
+    except KeyError:
+        return ""
+    return name
+
+
+def _crypt(user: str, password: str) -> str:
+    """The password as HAProxy compares it (crypt(3), SHA-512), so that no file holds it.
+
+    The salt comes from the pair, so that equal settings render to equal bytes.
+    """
+    salt = hashlib.sha256(f"{user}\0{password}".encode()).hexdigest()[:16]
+    try:
+        library = ctypes.CDLL("libcrypt.so.1")
+    except OSError:
+        raise InvalidSettings((Fault("STATS_PASS", "cannot be hashed here: libcrypt.so.1 is missing",
+                                     "install libcrypt1, or leave the statistics page without a password"),)) from None
+    library.crypt.restype = ctypes.c_char_p
+    hashed: bytes = library.crypt(password.encode(), f"$6${salt}$".encode())
+    return hashed.decode()
