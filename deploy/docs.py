@@ -18,7 +18,7 @@ from proxy_api.core.parameters.row import Parameter
 from proxy_api.core.plan import CAUSES
 from proxy_api.core.settings import SETTINGS
 from proxy_api.core.stored_spec import LEGACY_KEYS
-from registrar.reference import code, table
+from registrar.cli.reference import code, table
 
 DOCUMENT = ROOT / "docs" / "proxy-api.md"
 
