@@ -5,6 +5,7 @@ Threads, because a call waits for HAProxy. HAProxy is not a child of it: gunicor
 
 import os
 import sys
+import time
 from typing import Any
 
 from flask import Flask
@@ -13,11 +14,13 @@ from gunicorn.http import message
 
 from proxy_api.api.metrics import Metrics
 from proxy_api.api.views import Parts, create_app
+from proxy_api.api.writer_client import WriterClient
 from proxy_api.core.messages import Report
+from proxy_api.core.runtime import UNDER_WAY
 from proxy_api.core.settings import Settings
 from proxy_api.haproxy.control import Haproxy
-from proxy_api.writer.writer_rpc import Link
 
+CHANGE_S = 1.0  # how long a change over the runtime API may take before it counts as one that was left
 MEMORY = "/dev/shm"
 THREADS = 64  # calls wait while HAProxy reloads, and the probes must still be answered
 GRACE_S = 30
@@ -28,18 +31,22 @@ MAX_REQUEST_LINE = 2 * 1024 * 1024
 
 def build_app(settings: Settings) -> Flask:
     """Wire the parts together."""
-    link = Link(settings.configs_path)
+    writer = WriterClient(settings.configs_path)
     haproxy = Haproxy(settings.configs_path, settings.haproxy_bin)
 
     def fault(report: Report) -> str:
-        serving = haproxy.runtime.serving()
+        end = time.monotonic() + CHANGE_S
+        while (serving := haproxy.runtime.serving()) == UNDER_WAY and time.monotonic() < end:
+            time.sleep(0.01)
         if serving is None:
             return "HAProxy does not answer; it is being started again"
+        if serving == UNDER_WAY:
+            return "HAProxy was left in the middle of a change"
         if serving not in (report.digest, haproxy.files.current_digest()):
             return "HAProxy serves another configuration than was applied"
         return ""
 
-    return create_app(Parts(link.change, link.report, fault, Metrics(), settings.proxy_instance_name,
+    return create_app(Parts(writer.change, writer.report, fault, Metrics(), settings.proxy_instance_name,
                             settings.api_token, settings.strict_parameters))
 
 

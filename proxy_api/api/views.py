@@ -13,7 +13,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from proxy_api.api.metrics import Metrics
 from proxy_api.core import answers, requests
-from proxy_api.core.errors import Fault, InvalidRequest, ProxyError, Unauthorized, Unavailable
+from proxy_api.core.errors import Fault, InvalidRequest, ProxyError, Unauthorized, Unavailable, UnknownService
 from proxy_api.core.messages import Outcome, Report
 from proxy_api.core.spec import ServiceSpec
 
@@ -70,8 +70,14 @@ def _routes(parts: Parts) -> Blueprint:
                  spec: ServiceSpec | None) -> answers.Json:
         dry_run = asked.steering.dry_run
         with place(looks, f"{MAX_DRY_RUNS} dry runs") if dry_run else contextlib.nullcontext():
-            with place(places, f"{MAX_WAITING} changes"):
-                outcome = parts.change(service, spec, dry_run)
+            try:
+                with place(places, f"{MAX_WAITING} changes"):
+                    outcome = parts.change(service, spec, dry_run)
+            except ProxyError as fault:
+                # The predecessor's listeners repeat for minutes what is answered with an error. Who only looks is told.
+                if fault.status == UnknownService.status and not (dry_run or asked.steering.strict or parts.strict):
+                    return answers.not_there(given, fault, asked.warnings, asked.steering.distribute)
+                raise
             return answers.changed(given, outcome, asked.warnings, asked.steering.distribute)
 
     @api.route(f"{PREFIX}/reconfigure", methods=["GET", "POST"], provide_automatic_options=False)

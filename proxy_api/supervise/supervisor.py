@@ -20,7 +20,7 @@ from functools import partial
 from pathlib import Path
 from types import FrameType
 
-from proxy_api.core import render
+from proxy_api.core import render, wire
 from proxy_api.core.settings import Settings
 from proxy_api.core.state import ProxyState
 from proxy_api.haproxy.certificates import Certificates
@@ -29,7 +29,6 @@ from proxy_api.haproxy.global_config import Around, bootstrap, text_environment
 from proxy_api.haproxy.processes import environment
 from proxy_api.supervise.liveness import Pulse, Watchdog
 from proxy_api.supervise.processes import Child, Forked, Process
-from proxy_api.writer import writer_rpc
 
 log = logging.getLogger("proxy-api")
 
@@ -60,7 +59,7 @@ class Supervisor:
         self._proxy, self._writer, self._api = Child("haproxy"), Child("writer"), Child("api")
         self._children = (self._proxy, self._writer, self._api)
         self._forked = ((self._writer, writer), (self._api, api))
-        self._writer_pulse = Pulse(writer_rpc.path_of(settings.configs_path), writer_rpc.request("ping"))
+        self._writer_pulse = Pulse(os.path.join(settings.configs_path, wire.SOCKET), wire.PING)
         self._watchdog = Watchdog(self._haproxy)
         self._log = self._base / "haproxy.log"
         self._log_read = 0
