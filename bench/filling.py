@@ -18,7 +18,7 @@ from typing import Any
 from catalog.codec import MAX_OPERATIONS
 from catalog.model import Instance, Operation
 from deploy.local import ConsulServer
-from proxy_api.core import keys, route
+from proxy_api.core import keys, requests
 from proxy_api.core.keys import Keys
 from proxy_api.core.release import Release, admit
 
@@ -116,7 +116,7 @@ def fill(consul: ConsulServer, services: int, host: str, ports: Sequence[int]) -
     for n in range(services):
         members = [instance(n, k, spread, host, ports) for k in range(INSTANCES)]
         catalog += [{"Service": {"Verb": "set", "Node": i.node, "Service": _service(i)}} for i in members]
-        asked = route.parse_request({name: [text] for name, text in parameters(n).items()}, strict=True)
+        asked = requests.parse_request({name: [text] for name, text in parameters(n).items()}, strict=True)
         release = Release(asked.spec, (admit(f"s{n}", "any", members),))
         # On an empty store there are no keys of 2016 to delete.
         records += [o for o in held.write(release, keys.encode(release), None) if o["KV"]["Verb"] != "delete"]

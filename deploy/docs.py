@@ -11,12 +11,14 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 
 from deploy.process import ROOT
-from proxy_api.core import consul_template, errors
+from proxy_api.core import consul_template, errors, parameters
 from proxy_api.core.consul_template.functions import VOCABULARY
+from proxy_api.core.parameters import predecessor
+from proxy_api.core.parameters.row import Parameter
 from proxy_api.core.plan import CAUSES
-from proxy_api.core.route import LEGACY_KEYS, PARAMETERS, RESTRICTING, STEERING, Parameter
 from proxy_api.core.settings import SETTINGS
-from registrar.reference import code, table
+from proxy_api.core.stored_spec import LEGACY_KEYS
+from registrar.cli.reference import code, table
 
 DOCUMENT = ROOT / "docs" / "proxy-api.md"
 
@@ -51,18 +53,19 @@ def filled(text: str) -> str:
 # --- the parts -----------------------------------------------------------------------------------------------------
 
 
-def parameters() -> str:
-    """The request parameters."""
-    return _parameters(PARAMETERS)
+def asked() -> str:
+    """The parameters of a reconfigure."""
+    return _parameters(parameters.SPEC)
 
 
 def steering() -> str:
     """The parameters of both calls."""
-    return _parameters(STEERING)
+    return _parameters(parameters.CALL)
 
 
 def _parameters(rows: Iterable[Parameter]) -> str:
-    return table(("Parameter", "Default", "Meaning"), ((code(p.name), _default(p.default), p.help) for p in rows))
+    return table(("Parameter", "Numbered", "Default", "Meaning", "Example"), (
+        (code(p.name), "yes" if p.indexed else "", _default(p.default), p.help, code(p.example)) for p in rows))
 
 
 def causes() -> str:
@@ -72,7 +75,8 @@ def causes() -> str:
 
 def refused() -> str:
     """The predecessor's parameters that are refused, not ignored."""
-    return ", ".join(code(name) for name in sorted(RESTRICTING)) + "."
+    return ", ".join(code(row.name) for row in sorted(predecessor.ROWS, key=lambda row: row.name.lower())
+                     if row.effect != "nothing") + "."
 
 
 def settings() -> str:
@@ -106,7 +110,7 @@ def fields() -> str:
 
 
 PARTS: dict[str, Callable[[], str]] = {
-    "parameters": parameters,
+    "parameters": asked,
     "steering": steering,
     "causes": causes,
     "refused": refused,

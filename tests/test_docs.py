@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from deploy import docs
-from proxy_api.core.route import PARAMETERS, STEERING
+from proxy_api.core import parameters
 from proxy_api.core.settings import SETTINGS
 
 
@@ -23,7 +23,7 @@ def test_a_row_that_was_changed_by_hand_is_written_anew() -> None:
 
 def test_every_setting_and_parameter_is_there() -> None:
     text = docs.DOCUMENT.read_text(encoding="utf-8")
-    rows = [(p.name, p.help) for p in (*PARAMETERS, *STEERING)] + [(s.name, s.help) for s in SETTINGS]
+    rows = [(p.name, p.help) for p in (*parameters.SPEC, *parameters.CALL)] + [(s.name, s.help) for s in SETTINGS]
     for name, meaning in rows:
         assert f"\n| `{name}` |" in text
         assert meaning.replace("|", "\\|") in text

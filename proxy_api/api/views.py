@@ -12,10 +12,10 @@ from flask import Blueprint, Flask, Response, jsonify, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from proxy_api.api.metrics import Metrics
-from proxy_api.core import answers, route
+from proxy_api.core import answers, requests
 from proxy_api.core.errors import Fault, InvalidRequest, ProxyError, Unauthorized, Unavailable
 from proxy_api.core.messages import Outcome, Report
-from proxy_api.core.route import RouteSpec
+from proxy_api.core.spec import ServiceSpec
 
 log = logging.getLogger("proxy-api")
 
@@ -31,7 +31,7 @@ class Parts:
     raises Unavailable. `fault` asks HAProxy whether it serves what was applied: "" or what is wrong.
     """
 
-    change: Callable[[str, RouteSpec | None, bool], Outcome]
+    change: Callable[[str, ServiceSpec | None, bool], Outcome]
     report: Callable[[bool], Report]
     fault: Callable[[Report], str]
     metrics: Metrics
@@ -66,8 +66,8 @@ def _routes(parts: Parts) -> Blueprint:
         finally:
             free.release()
 
-    def answered(given: Given, asked: route.Request | route.Removal, service: str,
-                 spec: RouteSpec | None) -> answers.Json:
+    def answered(given: Given, asked: requests.Request | requests.Removal, service: str,
+                 spec: ServiceSpec | None) -> answers.Json:
         dry_run = asked.steering.dry_run
         with place(looks, f"{MAX_DRY_RUNS} dry runs") if dry_run else contextlib.nullcontext():
             with place(places, f"{MAX_WAITING} changes"):
@@ -77,14 +77,14 @@ def _routes(parts: Parts) -> Blueprint:
     @api.route(f"{PREFIX}/reconfigure", methods=["GET", "POST"], provide_automatic_options=False)
     def reconfigure() -> tuple[Response, int]:
         def change(given: Given) -> answers.Json:
-            asked = route.parse_request(given, parts.strict)
-            return answered(given, asked, asked.spec.service, asked.spec)
+            asked = requests.parse_request(given, parts.strict)
+            return answered(given, asked, asked.spec.name, asked.spec)
         return _changing(parts, "reconfigure", change)
 
     @api.route(f"{PREFIX}/remove", methods=["GET", "POST"], provide_automatic_options=False)
     def remove() -> tuple[Response, int]:
         def change(given: Given) -> answers.Json:
-            asked = route.parse_removal(given, parts.strict)
+            asked = requests.parse_removal(given, parts.strict)
             return answered(given, asked, asked.service, None)
         return _changing(parts, "remove", change)
 
@@ -138,7 +138,7 @@ def _changing(parts: Parts, call: str, change: Callable[[Given], answers.Json]) 
     try:
         _authorize(parts.token)
         given = _parameters()
-        if route.asks_for_dry_run(given):
+        if requests.asks_for_dry_run(given):
             call = f"{call}-dry-run"
         body = change(given)
     except ProxyError as fault:

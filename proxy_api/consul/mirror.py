@@ -19,7 +19,7 @@ from proxy_api.core import admission
 from proxy_api.core.errors import ProxyError
 from proxy_api.core.keys import Held, Legacy, Records, Stored
 from proxy_api.core.release import Release, Template
-from proxy_api.core.route import RouteSpec
+from proxy_api.core.spec import ServiceSpec
 
 log = logging.getLogger("proxy-api")
 
@@ -54,7 +54,7 @@ class Store(Protocol):
 class Files(Protocol):
     """The operator's template files."""
 
-    def read(self, spec: RouteSpec) -> tuple[Template, ...]: ...
+    def read(self, spec: ServiceSpec) -> tuple[Template, ...]: ...
 
 
 class History(Protocol):
@@ -172,7 +172,7 @@ class Known:
         """Raise what writing this release would, as far as that can be told without writing."""
         self._store.weigh(release, current)
 
-    def make(self, spec: RouteSpec, previous: Release | None) -> Release:
+    def make(self, spec: ServiceSpec, previous: Release | None) -> Release:
         """A release of what the catalog has now. Raises ProxyError and CatalogError."""
         templates = self._files.read(spec) if spec.templated else ()
         return admission.make_release(spec, templates, self, previous, self._shared_binds)
@@ -298,7 +298,7 @@ class Known:
         return found
 
 
-def _asks_checks(spec: RouteSpec) -> bool:
+def _asks_checks(spec: ServiceSpec) -> bool:
     return spec.follow == "all" and spec.templated
 
 

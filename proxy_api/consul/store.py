@@ -100,7 +100,7 @@ class Store:
             self.remove(service, now)
 
     def _commit(self, release: Release, value: bytes, operations: Sequence[Operation]) -> Stored:
-        key = self._keys.route(release.spec.service)
+        key = self._keys.route(release.spec.name)
         try:
             return Stored(release, self._transact(operations)[key], value)
         except CatalogUnavailable:

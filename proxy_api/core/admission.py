@@ -10,15 +10,15 @@ from proxy_api.core import operator_templates
 from proxy_api.core.errors import WouldEmpty
 from proxy_api.core.operator_templates import Recorder, Source
 from proxy_api.core.release import Release, Template, admit
-from proxy_api.core.route import RouteSpec
+from proxy_api.core.spec import ServiceSpec
 
 
-def make_release(spec: RouteSpec, templates: Sequence[Template], source: Source, previous: Release | None,
+def make_release(spec: ServiceSpec, templates: Sequence[Template], source: Source, previous: Release | None,
                  shared_binds: Sequence[str]) -> Release:
     """Admit what `spec` asks for. Raises InvalidTemplate, and WouldEmpty where servers would be replaced by none."""
     if templates:
         made = _templated(spec, templates, source, previous, shared_binds)
-    elif spec.outbound:
+    elif not spec.uses_catalog:
         return Release(spec)
     else:
         before = {a.service: a for a in previous.admissions} if previous else {}
@@ -28,11 +28,11 @@ def make_release(spec: RouteSpec, templates: Sequence[Template], source: Source,
     if made.admissions and not made.members() and previous is not None and (had := len(previous.members())):
         names = ", ".join(sorted({a.service for a in made.admissions}))
         raise WouldEmpty(f"the catalog has no instance of {names}; the release in service keeps its {had} "
-                         f"server{'s' if had != 1 else ''}. To take {spec.service} out of the proxy, use remove")
+                         f"server{'s' if had != 1 else ''}. To take {spec.name} out of the proxy, use remove")
     return made
 
 
-def _templated(spec: RouteSpec, templates: Sequence[Template], source: Source, previous: Release | None,
+def _templated(spec: ServiceSpec, templates: Sequence[Template], source: Source, previous: Release | None,
                shared_binds: Sequence[str]) -> Release:
     recorder = Recorder(source, previous)
     operator_templates.render(templates, recorder, shared_binds)
@@ -47,7 +47,7 @@ def _templated(spec: RouteSpec, templates: Sequence[Template], source: Source, p
 
 def empty_warning(made: Release) -> tuple[str, ...]:
     """What to tell the caller about a release that has nothing to send to."""
-    if made.spec.outbound or not made.admissions or made.members():
+    if not made.admissions or made.members():
         return ()
     names = ", ".join(sorted({a.service for a in made.admissions}))
     return (f"the catalog has no instance of {names}: requests get 503 until it has some and reconfigure is called",)

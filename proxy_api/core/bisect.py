@@ -7,7 +7,7 @@ from typing import Protocol
 from proxy_api.core.errors import ConfigRejected, InvalidTemplate, ProxyError
 from proxy_api.core.release import Release
 from proxy_api.core.render import Rendered
-from proxy_api.core.state import Resolution
+from proxy_api.core.resolve import Resolution
 
 Releases = Mapping[str, Release]
 # A service to its new release, None for its removal.

@@ -33,7 +33,7 @@ def effective(release: Release, catalog: Catalog | None, last: Release | None = 
     and HAProxy's own checks know better whether a server is there.
     """
     mode = release.spec.follow
-    if mode == "never" or catalog is None or release.spec.outbound:
+    if mode == "never" or catalog is None or not release.spec.uses_catalog:
         return Effective(release)
     admissions = tuple(_follow(a, catalog[a.service], mode) if a.service in catalog else a for a in release.admissions)
     result = release if admissions == release.admissions else replace(release, admissions=admissions)

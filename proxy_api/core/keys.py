@@ -10,13 +10,14 @@ from dataclasses import dataclass
 
 from catalog import codec
 from catalog.model import KVEntry, Operation
-from proxy_api.core import release, route
+from proxy_api.core import release, stored_spec
 from proxy_api.core.errors import InvalidRequest, TooLarge
+from proxy_api.core.memo import Memo
 from proxy_api.core.release import SCHEMA, Release, UnreadableRecord
-from proxy_api.core.route import RouteSpec
+from proxy_api.core.spec import ServiceSpec
 
 _ROUTE = "route"
-_LEAVES = (_ROUTE, *route.LEGACY_KEYS)
+_LEAVES = (_ROUTE, *stored_spec.LEGACY_KEYS)
 # Since August 2016 the predecessor kept `<instance>/service/<name>` = "swarm" as well, and never deleted it.
 _SWARM_FOLDER, _SWARM_VALUE = "service", b"swarm"
 
@@ -34,7 +35,7 @@ class Stored:
 class Legacy:
     """A service that only the keys of 2016 know; `guard` is the index of its `path` key."""
 
-    spec: RouteSpec
+    spec: ServiceSpec
     guard_key: str
     guard_index: int
 
@@ -70,7 +71,7 @@ class Keys:
     def __init__(self, instance: str) -> None:
         self.prefix = f"{instance}/"
         self.marker = f"{instance}/.portbook"
-        self._read: dict[str, tuple[tuple[KVEntry, ...], Held]] = {}
+        self._held: Memo[Held] = Memo()
 
     def route(self, service: str) -> str:
         """The key of a service's record."""
@@ -89,16 +90,12 @@ class Keys:
                 leaves.setdefault(service, {})[leaf] = entry
             elif entry.key == self.marker:
                 mark, history = entry.index, _history(entry.value)
-        read: dict[str, tuple[tuple[KVEntry, ...], Held]] = {}
-        for service, found in sorted(leaves.items()):
-            # The presence of `path` marks a known service of 2016 (reference/proxy-api.md 5.1).
-            guard = found.get(_ROUTE) or found.get("path")
-            if guard is not None:
-                same = (guard,) if _ROUTE in found else tuple(found.values())
-                known = self._read.get(service)
-                read[service] = known if known and known[0] == same else (same, _held(service, found, guard))
-        self._read = read
-        return Records(mark, history, {service: held for service, (_, held) in read.items()})
+        # The presence of `path` marks a known service of 2016 (reference/proxy-api.md 5.1).
+        services = sorted(service for service, found in leaves.items() if _ROUTE in found or "path" in found)
+        held = self._held.all(
+            services, [(leaves[s][_ROUTE],) if _ROUTE in leaves[s] else tuple(leaves[s].values()) for s in services],
+            lambda place: _held(services[place], leaves[services[place]]))
+        return Records(mark, history, dict(zip(services, held, strict=True)))
 
     def advance(self, mark: int, history: str, nonce: str) -> Operation:
         """Move the marker on, if nobody has since it was read. Part of every commit, so that what a commit was
@@ -109,21 +106,21 @@ class Keys:
 
     def write(self, made: Release, value: bytes, current: Held | None) -> tuple[Operation, ...]:
         """Write a record if it is still what was read, and the keys of 2016 with it."""
-        service = made.spec.service
+        service = made.spec.name
         index = current.index if isinstance(current, Stored) else 0
         if isinstance(current, Unreadable) and current.guard_key == self.route(service):
             index = current.guard_index
-        texts = route.to_legacy(made.spec)
+        texts = stored_spec.to_legacy(made.spec)
         return (
             codec.kv_cas(self.route(service), value, index),
             *(codec.kv_set(f"{self.prefix}{service}/{leaf}", texts[leaf].encode()) if leaf in texts
-              else codec.kv_delete(f"{self.prefix}{service}/{leaf}") for leaf in route.LEGACY_KEYS),
+              else codec.kv_delete(f"{self.prefix}{service}/{leaf}") for leaf in stored_spec.LEGACY_KEYS),
         )
 
     def take_over(self, made: Release, value: bytes, old: Legacy) -> tuple[Operation, ...]:
         """Put a record beside keys of 2016, if neither has moved."""
         return (codec.kv_check(old.guard_key, old.guard_index),
-                codec.kv_cas(self.route(made.spec.service), value, 0))
+                codec.kv_cas(self.route(made.spec.name), value, 0))
 
     def remove(self, service: str, current: Held, swarm_value: bytes | None) -> tuple[Operation, ...]:
         """Delete exactly a service's own keys, if they have not moved."""
@@ -137,7 +134,7 @@ class Keys:
 
     def undo(self, service: str, before: Legacy, now: Stored) -> tuple[Operation, ...]:
         """Take a record away again and leave the keys of 2016 as they were, if nobody changed it since."""
-        texts = route.to_legacy(before.spec)
+        texts = stored_spec.to_legacy(before.spec)
         return (codec.kv_check(self.route(service), now.index), codec.kv_delete(self.route(service)),
                 *(codec.kv_set(f"{self.prefix}{service}/{leaf}", text.encode()) for leaf, text in texts.items()))
 
@@ -150,7 +147,7 @@ def encode(made: Release) -> bytes:
     """The record's bytes; raises TooLarge where Consul would refuse them."""
     value = release.encode(made)
     if len(value) > codec.MAX_VALUE_BYTES:
-        raise TooLarge(f"the release of {made.spec.service} has {len(value)} bytes with its templates and instances; "
+        raise TooLarge(f"the release of {made.spec.name} has {len(value)} bytes with its templates and instances; "
                        f"Consul takes at most {codec.MAX_VALUE_BYTES} in one key")
     return value
 
@@ -162,7 +159,8 @@ def _history(value: bytes) -> str:
         return ""
 
 
-def _held(service: str, found: Mapping[str, KVEntry], guard: KVEntry) -> Held:
+def _held(service: str, found: Mapping[str, KVEntry]) -> Held:
+    guard = found.get(_ROUTE) or found["path"]
     try:
         return _stored(service, guard) if _ROUTE in found else _legacy(service, found, guard)
     except (UnreadableRecord, InvalidRequest) as fault:
@@ -171,11 +169,11 @@ def _held(service: str, found: Mapping[str, KVEntry], guard: KVEntry) -> Held:
 
 def _stored(service: str, entry: KVEntry) -> Stored:
     made = release.decode(entry.value)
-    if made.spec.service != service:
-        raise UnreadableRecord(f"the record is of {made.spec.service}")
+    if made.spec.name != service:
+        raise UnreadableRecord(f"the record is of {made.spec.name}")
     return Stored(made, entry.index, entry.value)
 
 
 def _legacy(service: str, found: Mapping[str, KVEntry], guard: KVEntry) -> Legacy:
     texts = {leaf: entry.value.decode(errors="replace") for leaf, entry in found.items()}
-    return Legacy(route.from_legacy(service, texts), guard.key, guard.index)
+    return Legacy(stored_spec.from_legacy(service, texts), guard.key, guard.index)

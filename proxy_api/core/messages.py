@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from proxy_api.core.bisect import Judged
 from proxy_api.core.plan import Plan
-from proxy_api.core.route import RouteSpec
+from proxy_api.core.spec import ServiceSpec
 
 CALL_TIMEOUT_S = 120.0  # how long a caller waits for its turn and its answer
 
@@ -47,7 +47,7 @@ class Job:
     """A change to one service: a new release of it, or (spec None) its removal. A dry run is worked out, not made."""
 
     service: str
-    spec: RouteSpec | None
+    spec: ServiceSpec | None
     dry_run: bool = False
     result: "Future[Outcome]" = field(default_factory=Future)
     lost_races: int = 0

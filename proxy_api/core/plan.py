@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from proxy_api.core import runtime
+from proxy_api.core.memo import changes
 from proxy_api.core.render import Rendered
 from proxy_api.core.runtime import Command
-from proxy_api.core.state import changes
 
 Cause = Literal["services", "templates", "routes", "servers", "surroundings", "failed-commands", "drift", "unknown"]
 # What brings a change about, in one word for metrics. Of several, the one that comes first here.
@@ -77,7 +77,7 @@ def needs_check(before: Rendered | None, wanted: Rendered) -> bool:
 
 def _difference(before: Rendered, after: Rendered) -> tuple[str, Cause]:
     """How two configurations differ, for people, and in one word."""
-    pairs = changes(before.state, after.state)
+    pairs = changes(before.state.services, after.state.services)
     parts: list[tuple[str, Cause]] = [(f"{now.name} added", "services") for was, now in pairs
                                       if was is None and now is not None]
     parts += [(f"{was.name} removed", "services") for was, now in pairs if was is not None and now is None]

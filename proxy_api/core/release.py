@@ -1,19 +1,20 @@
-"""The release record: a RouteSpec and exactly the instances that were admitted with it. Core.
+"""The release record: a ServiceSpec and exactly the instances that were admitted with it. Core.
 
 It is what a reconfigure commits and what a recovery reads, so everything that serving needs is in it: a new proxy with
 nothing on disk renders the same from it. A template's record holds the template's text and the data that it read.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from catalog.model import Instance
-from proxy_api.core import route
-from proxy_api.core.route import RouteSpec
+from proxy_api.core import stored_spec
+from proxy_api.core.spec import ServiceSpec
+from proxy_api.core.stored_spec import UnknownField, require_known
 
-SCHEMA = 1
+SCHEMA = 2
 Kind = Literal["frontend", "backend", "sections"]
 
 
@@ -54,7 +55,7 @@ class Template:
 class Release:
     """What a service's record holds. `keys` and `listing` are what its templates read from Consul."""
 
-    spec: RouteSpec
+    spec: ServiceSpec
     admissions: tuple[Admission, ...] = ()
     templates: tuple[Template, ...] = ()
     keys: tuple[tuple[str, str | None], ...] = ()
@@ -84,7 +85,7 @@ def encode(release: Release) -> bytes:
     """The record as stored: JSON with sorted keys, so that equal releases are equal bytes."""
     data: dict[str, Any] = {
         "schema": SCHEMA,
-        "spec": route.to_json(release.spec),
+        "spec": stored_spec.to_json(release.spec),
         "admissions": [
             {"service": a.service, "filters": a.filters, "members": [_member(m) for m in a.members]}
             for a in release.admissions
@@ -106,31 +107,55 @@ def _member(member: Member) -> dict[str, Any]:
             "node_address": i.node_address, **weight}
 
 
+# How the spec of each schema that can be read is read.
+_SPECS: Mapping[int, Callable[[Mapping[str, Any]], ServiceSpec]] = {
+    1: stored_spec.from_json_1,
+    2: stored_spec.from_json,
+}
+_FIELDS = frozenset(("schema", "spec", "admissions", "templates", "keys", "listing"))
+_ADMISSION = frozenset(("service", "filters", "members"))
+_MEMBER = frozenset(("number", "node", "id", "service", "address", "port", "container", "tags", "status",
+                     "node_address", "weight"))
+_TEMPLATE = frozenset(("kind", "path", "text"))
+
+
 def decode(value: bytes) -> Release:
-    """The inverse of `encode`; raises UnreadableRecord, whatever the bytes are."""
+    """The inverse of `encode`; raises UnreadableRecord, whatever the bytes are.
+
+    A field that this version does not know makes the whole record one: half of it would be another release.
+    """
     try:
         data = json.loads(value)
         # JSON can spell half a character, which no file can hold.
         json.dumps(data, ensure_ascii=False).encode()
-        if data["schema"] != SCHEMA:
-            raise UnreadableRecord(f"the record has schema {data['schema']!r}; this version knows {SCHEMA}")
+        if data["schema"] not in _SPECS:
+            raise UnreadableRecord(f"the record has schema {data['schema']!r}; this version knows "
+                                   f"{' and '.join(map(str, sorted(_SPECS)))}")
+        require_known(data, _FIELDS, "the record")
         listing = data.get("listing")
         return Release(
-            spec=route.from_json(data["spec"]),
-            admissions=tuple(
-                Admission(str(a["service"]), str(a["filters"]), tuple(_to_member(m) for m in a["members"]))
-                for a in data["admissions"]
-            ),
-            templates=tuple(
-                Template(_kind(t["kind"]), str(t["path"]), str(t["text"])) for t in data.get("templates", ())
-            ),
+            spec=_SPECS[data["schema"]](data["spec"]),
+            admissions=tuple(_to_admission(a) for a in data["admissions"]),
+            templates=tuple(_to_template(t) for t in data.get("templates", ())),
             keys=tuple(sorted((str(k), v if v is None else str(v)) for k, v in data.get("keys", {}).items())),
             listing=None if listing is None else tuple(sorted((n, tuple(tags)) for n, tags in listing.items())),
         )
     except UnreadableRecord:
         raise
+    except UnknownField as fault:
+        raise UnreadableRecord(f"the record cannot be used: {fault}") from None
     except Exception as fault:
         raise UnreadableRecord(f"the record cannot be read: {type(fault).__name__}: {fault}") from fault
+
+
+def _to_admission(data: Mapping[str, Any]) -> Admission:
+    require_known(data, _ADMISSION, "an admission")
+    return Admission(str(data["service"]), str(data["filters"]), tuple(_to_member(m) for m in data["members"]))
+
+
+def _to_template(data: Mapping[str, Any]) -> Template:
+    require_known(data, _TEMPLATE, "a template")
+    return Template(_kind(data["kind"]), str(data["path"]), str(data["text"]))
 
 
 def _kind(text: str) -> Kind:
@@ -139,6 +164,7 @@ def _kind(text: str) -> Kind:
 
 
 def _to_member(data: Mapping[str, Any]) -> Member:
+    require_known(data, _MEMBER, "a member")
     return Member(int(data["number"]), Instance(
         node=str(data["node"]), id=str(data["id"]), service=str(data["service"]), address=str(data["address"]),
         port=int(data["port"]), container=str(data["container"]), tags=tuple(str(t) for t in data["tags"]),

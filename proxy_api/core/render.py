@@ -1,20 +1,24 @@
 """ProxyState to configuration files: text by Jinja2, every value quoted by its type. Core.
 
 Equal states render to equal bytes; the digest of those bytes names the configuration, stands in a map of its own, and
-is what a running HAProxy is asked for to know what it serves.
+is what a running HAProxy is asked for to know what it serves. Beside the text stands what of it can change while
+HAProxy runs: servers in their places and entries of maps. The rest is the frame, and a difference in it is a reload.
 """
 
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
 
 from jinja2 import Environment
 
-from proxy_api.core import routing
-from proxy_api.core.route import RouteSpec
+from proxy_api.core import backend_rules, frontend_rules, routing
+from proxy_api.core.backend_rules import ServerLine
+from proxy_api.core.memo import Memo
 from proxy_api.core.routing import Frame, Routing
-from proxy_api.core.state import ProxyState, Server, Service
+from proxy_api.core.spec import ServiceSpec
+from proxy_api.core.state import Backend, ProxyState, Service
+from proxy_api.core.words import quoted, word
 
 MAIN_FILE = "haproxy.cfg"
 # A map of one entry, `digest`: what the running HAProxy was last brought to, by a load or by runtime commands.
@@ -67,36 +71,58 @@ class ConfigFiles:
         return dict(self.files)[name]
 
 
+class BackendText(NamedTuple):
+    """A generated backend as it is rendered. `frame` is its text but for the servers that can come and go."""
+
+    name: str
+    frame: str
+    servers: tuple[ServerLine, ...]
+
+    def text(self) -> str:
+        """The whole section."""
+        return self.frame.replace(_SERVERS, "".join([f"    {s}\n" for s in self.servers if not s.fixed]))
+
+
+class ServiceText(NamedTuple):
+    """The sections of one service: its generated backends, or what its templates say. `frame` is what only a reload can
+    change; `checked` says how many servers HAProxy looks after, `resolves` whether it has names to look up.
+    """
+
+    name: str
+    text: str
+    frame: tuple[str, ...]
+    backends: tuple[BackendText, ...] = ()
+    custom: bool = False
+    checked: int = 0
+    resolves: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """A configuration and what it was made from."""
+    """A configuration and what it was made from. `head` is the text before the services' sections."""
 
     state: ProxyState
     routing: Routing
     around: Surroundings
     config: ConfigFiles
     check_options: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Body:
-    """The sections of one service, and what the head of the configuration needs to know of it."""
-
-    text: str
-    custom: bool
-    resolves: bool
-    checked: int
+    head: str
+    services: tuple[ServiceText, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class _HeadInputs:
-    """Everything that the text before the backends depends on."""
+    """Everything that the text before the services depends on."""
 
     around: Surroundings
     groups: tuple[Frame, ...]
     check_options: str
-    customs: tuple[Service, ...]
+    inserted: tuple[tuple[str, tuple[str, ...]], ...]
     resolves: bool
+
+
+# Where the servers stand in the frame of a backend; no value that is quoted or checked holds it.
+_SERVERS = "\0"
 
 
 class Renderer:
@@ -104,65 +130,69 @@ class Renderer:
 
     def __init__(self, environment: Environment) -> None:
         self._environment = environment
-        self._state = ProxyState()
-        self._bodies: list[_Body] = []
-        self._routing: tuple[tuple[RouteSpec, ...], Routing, Mapping[str, str]] | None = None
-        self._last_head: tuple[_HeadInputs, str] | None = None
+        self._services: Memo[ServiceText] = Memo()
+        self._routes: Memo[tuple[Routing, Mapping[str, str]]] = Memo()
+        self._heads: Memo[str] = Memo()
+
+    def copy(self) -> "Renderer":
+        """Another one that remembers the same."""
+        other = Renderer(self._environment)
+        other._services, other._routes, other._heads = self._services.copy(), self._routes.copy(), self._heads.copy()
+        return other
 
     def __call__(self, state: ProxyState, around: Surroundings) -> Rendered:
         """The whole configuration of a state."""
-        routes, maps = self._routes(tuple([s.spec for s in state.services]))
-        self._bodies = bodies = self._render_bodies(state)
-        self._state = state
+        specs = tuple([s.spec for s in state.services])
+        routes, maps = self._routes.get(specs, lambda: _arranged(specs))
+        services = state.services
+        texts = tuple(self._services.all([spec.name for spec in specs], services,
+                                         lambda place: self._service(services[place])))
+        checks = check_options(sum([text.checked for text in texts]))
+        inputs = _HeadInputs(around, routes.frontends[0].frames(), checks,
+                             tuple([(s.name, s.custom.frontend) for s in state.services if s.custom is not None]),
+                             True in [text.resolves for text in texts])
+        head = self._heads.get(inputs, lambda: self._head(inputs))
         # Generated backends first, then what templates say.
-        generated = [body.text for body in bodies if not body.custom]
-        customs = [(service, body.text) for service, body in zip(state.services, bodies, strict=True) if body.custom]
-        checks = check_options(sum([body.checked for body in bodies]))
-        head = self._head(_HeadInputs(around, tuple(g.frame() for g in routes.groups), checks,
-                                      tuple(service for service, _ in customs),
-                                      True in [body.resolves for body in bodies]))
-        text = "".join([head, *generated, *(text for _, text in customs)])
+        text = "".join([head, *[t.text for t in texts if not t.custom], *[t.text for t in texts if t.custom]])
         files: dict[str, str] = {MAIN_FILE: text, **maps}
         if around.certificates:
             # The comment makes it another configuration when a file has other content under the same name.
             files["certificates.crt-list"] = "".join(f"# {digest}\n{path}\n" for path, digest in around.certificates)
         digest = digest_of(files)
         files[DIGEST_MAP] = routing.map_text((("digest", digest),))
-        return Rendered(state, routes, around, ConfigFiles(tuple(sorted(files.items())), digest), checks)
+        return Rendered(state, routes, around, ConfigFiles(tuple(sorted(files.items())), digest), checks, head, texts)
 
-    def _head(self, inputs: "_HeadInputs") -> str:
-        if self._last_head is None or self._last_head[0] != inputs:
-            around = inputs.around
-            self._last_head = inputs, self._environment.get_template("haproxy.cfg.j2").render(
-                around=around, groups=inputs.groups, customs=inputs.customs, check_options=inputs.check_options,
-                resolves=inputs.resolves, digest_map=DIGEST_MAP,
-                binds=[b for b in around.binds if not b.tls or around.certificates],
-            )
-        return self._last_head[1]
+    def _head(self, inputs: _HeadInputs) -> str:
+        around = inputs.around
+        return self._environment.get_template("haproxy.cfg.j2").render(
+            around=around, check_options=inputs.check_options, resolves=inputs.resolves, digest_map=DIGEST_MAP,
+            frontend=routing.SHARED, rules=frontend_rules.rules(inputs.groups, inputs.inserted),
+            binds=[b for b in around.binds if not b.tls or around.certificates],
+        )
 
-    def _routes(self, specs: tuple[RouteSpec, ...]) -> tuple[Routing, Mapping[str, str]]:
-        if self._routing is None or self._routing[0] != specs:
-            routes = routing.build(specs)
-            self._routing = specs, routes, routing.maps_of(routes)
-        return self._routing[1], self._routing[2]
+    def _service(self, service: Service) -> ServiceText:
+        if service.custom is not None:
+            text = self._environment.get_template("sections.cfg.j2").render(
+                service=service.name, sections=service.custom.sections)
+            return ServiceText(service.name, text, (text,), custom=True)
+        backends = tuple(self._backend(backend) for backend in service.backends)
+        servers = [server for backend in backends for server in backend.servers]
+        return ServiceText(
+            service.name, "".join(backend.text() for backend in backends),
+            tuple(part for backend in backends for part in (backend.name, backend.frame)), backends,
+            checked=sum(server.checked for server in servers), resolves=any(server.fixed for server in servers))
 
-    def _render_bodies(self, state: ProxyState) -> list[_Body]:
-        """The sections of each service, in the order of the services."""
-        if len(state.services) == len(self._bodies):
-            bodies = list(self._bodies)
-            moved = [(n, now) for n, (was, now) in enumerate(zip(self._state.services, state.services, strict=True))
-                     if was is not now]
-            if all(self._state.services[n].name == now.name for n, now in moved):
-                for n, now in moved:
-                    bodies[n] = self._body(now)
-                return bodies
-        known = {id(service): body for service, body in zip(self._state.services, self._bodies, strict=True)}
-        return [known.get(id(service)) or self._body(service) for service in state.services]
+    def _backend(self, backend: Backend) -> BackendText:
+        servers = tuple(backend_rules.server_line(server, backend) for server in backend.servers)
+        rules = (*backend_rules.rules(backend), *(str(server) for server in servers if server.fixed))
+        frame = self._environment.get_template("backend.cfg.j2").render(
+            name=backend.name, rules=rules, servers=_SERVERS)
+        return BackendText(backend.name, frame, servers)
 
-    def _body(self, service: Service) -> _Body:
-        return _Body(self._environment.get_template("backend.cfg.j2").render(service=service),
-                     service.custom is not None, any(server.resolve for server in service.servers),
-                     0 if service.spec.skip_check else len(service.servers))
+
+def _arranged(specs: tuple[ServiceSpec, ...]) -> tuple[Routing, Mapping[str, str]]:
+    routes = routing.build(specs)
+    return routes, routing.maps_of(routes)
 
 
 def check_options(servers: int) -> str:
@@ -193,41 +223,5 @@ def render(state: ProxyState, around: Surroundings, environment: Environment) ->
 def build_environment(environment: Environment) -> Environment:
     """Give a Jinja2 environment the filters that quote for HAProxy."""
     environment.filters["quoted"] = quoted
-    environment.filters["server_line"] = server_line
     environment.filters["word"] = word
     return environment
-
-
-def quoted(text: Any) -> str:
-    """A word in strong quotes, in which nothing is special to HAProxy (manual, 2.2)."""
-    return "'" + str(text).replace("'", "'\\''") + "'"
-
-
-def word(text: Any) -> str:
-    """A word that needs no quotes; anything else is a mistake of ours, and is not written."""
-    plain = str(text)
-    if not plain or any(not "!" <= c <= "~" or c in "\"'\\#" for c in plain):
-        raise ValueError(f"{plain!r} is no plain word of a configuration")
-    return plain
-
-
-def endpoint(server: Server) -> str:
-    """Address and port as HAProxy reads them."""
-    host = f"[{server.address}]" if ":" in server.address else server.address
-    return f"{word(host)}:{server.port}"
-
-
-def weight_words(server: Server) -> tuple[str, ...]:
-    """A server's weight, where it is not HAProxy's default of 1."""
-    return ("weight", str(server.weight)) if server.weight != 1 else ()
-
-
-def server_line(server: Server, check: bool) -> str:
-    """The arguments of a `server` line."""
-    parts = [word(server.name), endpoint(server), *weight_words(server)]
-    if check:
-        parts.append("check")
-    if server.resolve:
-        # Not `libc`: a DNS server that does not answer would cost every check, reload and start 20 s for each name.
-        parts.append("resolvers system init-addr last,none")
-    return " ".join(parts)

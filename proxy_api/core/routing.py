@@ -8,8 +8,9 @@ regular expression, a suffix, a part or a directory counts by its own length aga
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from proxy_api.core.route import RouteSpec
+from proxy_api.core.spec import ServiceSpec
 
+SHARED = "services"  # the frontend that all HTTP services share
 WELL_KNOWN = "/.well-known/"
 _ACL_MATCH = {"path_dir": "dir", "path_end": "end", "path_sub": "sub", "path_reg": "reg"}
 
@@ -80,38 +81,49 @@ class Frame:
 
 
 @dataclass(frozen=True, slots=True)
-class Routing:
-    """All that the shared frontend needs to choose a backend; `shadowed` are entries that another one hides."""
+class Frontend:
+    """Where requests come in, and all that it needs to choose a backend."""
 
+    name: str
     groups: tuple[Group, ...]
+
+    def frames(self) -> tuple[Frame, ...]:
+        """The groups as the rules know them."""
+        return tuple(group.frame() for group in self.groups)
+
+
+@dataclass(frozen=True, slots=True)
+class Routing:
+    """Which request goes where; `shadowed` are entries that another one hides."""
+
+    frontends: tuple[Frontend, ...]
     shadowed: tuple[tuple[Entry, Entry], ...]
 
 
-def entries_of(spec: RouteSpec) -> tuple[Entry, ...]:
-    """Every way in that a route asks for."""
-    if spec.templated:
-        return ()
-    hosts = tuple(d.lower() for d in spec.domains) or ("",)
+def entries_of(spec: ServiceSpec) -> tuple[Entry, ...]:
+    """Every way in that a service's destinations ask for."""
     return tuple(
-        Entry(spec.service, spec.backend, host, spec.path_type or "path_beg", path)
-        for host in hosts for path in spec.paths
+        Entry(spec.name, backend, host, destination.match.path_type or "path_beg", path)
+        for backend, destination in spec.backends()
+        for host in tuple(d.lower() for d in destination.match.domains) or ("",)
+        for path in destination.match.paths
     )
 
 
-def build(specs: Iterable[RouteSpec]) -> Routing:
+def build(specs: Iterable[ServiceSpec]) -> Routing:
     """Arrange the routes of all services."""
     chosen: dict[tuple[str, str, str], Entry] = {}
     shadowed = []
     for entry in sorted(e for spec in specs for e in entries_of(spec)):
         first = chosen.setdefault((entry.host, entry.path_type, entry.path), entry)
-        if first.service != entry.service:
+        if first.backend != entry.backend:
             shadowed.append((entry, first))
     entries = tuple(chosen.values())
     groups = (
         _group("well-known", [e for e in entries if e.well_known]),
         _group("routes", [e for e in entries if not e.well_known]),
     )
-    return Routing(tuple(g for g in groups if g.levels), tuple(shadowed))
+    return Routing((Frontend(SHARED, tuple(g for g in groups if g.levels)),), tuple(shadowed))
 
 
 def _group(name: str, entries: Sequence[Entry]) -> Group:
@@ -143,13 +155,12 @@ def _map(entries: Iterable[Entry], path_type: str, with_length: bool) -> tuple[t
 
 def _level(rank: tuple[int, int], entries: Sequence[Entry]) -> Level:
     kind = ("exact", "wildcard", "any")[rank[0]]
-    grouped: dict[tuple[int, str, str, str], list[str]] = {}
+    grouped: dict[tuple[int, str, str, str, str], list[str]] = {}
     for e in entries:
         if e.path_type in _ACL_MATCH:
-            grouped.setdefault((-len(e.path), e.service, e.path_type, e.path), []).append(e.host)
+            grouped.setdefault((-len(e.path), e.service, e.backend, e.path_type, e.path), []).append(e.host)
     acls = []
-    for number, ((length, service, path_type, path), hosts) in enumerate(sorted(grouped.items())):
-        backend = next(e.backend for e in entries if e.service == service)
+    for number, ((length, _, backend, path_type, path), hosts) in enumerate(sorted(grouped.items())):
         bare = tuple(sorted(h.removeprefix("*.") for h in hosts if h))
         acls.append(Acl(f"pb:{kind}{-rank[1] or ''}:{number}", _ACL_MATCH[path_type], path, bare, -length, backend))
     return Level(kind, -rank[1], tuple(acls))
@@ -163,19 +174,24 @@ def map_text(pairs: Iterable[tuple[str, str]]) -> str:
 def shadow_warnings(routing: Routing, service: str) -> tuple[str, ...]:
     """What to tell the caller about paths that a service and another one both ask for, whichever of them has them."""
     lost = tuple(
-        f"{entry.path} on {entry.host or 'any host'} goes to {winner.service}, whose name comes first"
+        f"{entry.path} on {entry.host or 'any host'} goes to {_called(winner, entry)}, whose name comes first"
         for entry, winner in routing.shadowed if entry.service == service
     )
     won = tuple(
         f"{entry.path} on {entry.host or 'any host'} is asked for by {entry.service} too, which gets none of it: "
         "its name comes later"
-        for entry, winner in routing.shadowed if winner.service == service
+        for entry, winner in routing.shadowed if winner.service == service != entry.service
     )
     return (*lost, *won)
 
 
+def _called(winner: Entry, entry: Entry) -> str:
+    """What to call who gets a path: between two destinations of one service, the backend."""
+    return winner.backend if winner.service == entry.service else winner.service
+
+
 def maps_of(routing: Routing) -> Mapping[str, str]:
     """The map files by name. An empty one is not referred to by any rule, so HAProxy would not know it."""
-    pairs = {f"{g.name}-{kind}.map": entries for g in routing.groups
+    pairs = {f"{g.name}-{kind}.map": entries for frontend in routing.frontends for g in frontend.groups
              for kind, entries in (("path", g.exact), ("prefix", g.prefixes))}
     return {name: map_text(entries) for name, entries in pairs.items() if entries}

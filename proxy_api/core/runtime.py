@@ -8,8 +8,9 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from proxy_api.core.render import DIGEST_MAP, Rendered, endpoint, weight_words
-from proxy_api.core.state import Server, Service, changes
+from proxy_api.core.backend_rules import ServerLine
+from proxy_api.core.memo import changes
+from proxy_api.core.render import DIGEST_MAP, MAIN_FILE, BackendText, Rendered, ServiceText
 
 MAX_COMMANDS = 2000  # beyond, a reload is quicker (measured: about 10,000 commands/s against 0.1 to 0.5 s)
 
@@ -46,32 +47,49 @@ def maps_of(rendered: Rendered, names: Collection[str] | None = None) -> dict[st
             if name.endswith(".map") and name != DIGEST_MAP and (names is None or name in names)}
 
 
-def arrivals(before: Rendered, wanted: Rendered) -> tuple[tuple[Service, tuple[Server, ...]], ...]:
-    """The services with servers that HAProxy is to check and that are new or elsewhere now, with these servers.
+def backend_changes(before: Rendered, wanted: Rendered) -> tuple[tuple[BackendText | None, BackendText | None], ...]:
+    """The generated backends that differ, as they were and as they are; None where there is none."""
+    return tuple(pair for was, now in changes(before.services, wanted.services)
+                 for pair in changes(_by_name(was.backends if was else ()), _by_name(now.backends if now else ())))
+
+
+def _by_name(backends: Iterable[BackendText]) -> tuple[BackendText, ...]:
+    return tuple(sorted(backends, key=lambda b: b.name))
+
+
+def arrivals(before: Rendered, wanted: Rendered) -> tuple[tuple[BackendText, tuple[ServerLine, ...]], ...]:
+    """The backends with servers that HAProxy is to check and that are new or elsewhere now, with these servers.
 
     HAProxy sends requests to such a server before it has checked it.
     """
     found = []
-    for was, now in changes(before.state, wanted.state):
-        if now is None or now.custom is not None or now.spec.skip_check:
-            continue
+    for was, now in backend_changes(before, wanted):
         here = {(s.name, s.address, s.port) for s in was.servers} if was is not None else set()
-        fresh = tuple(s for s in now.servers if not s.resolve and (s.name, s.address, s.port) not in here)
-        if fresh:
+        fresh = tuple(s for s in (now.servers if now is not None else ())
+                      if s.checked and not s.fixed and (s.name, s.address, s.port) not in here)
+        if now is not None and fresh:
             found.append((now, fresh))
     return tuple(found)
 
 
-def doubtful(arrived: Iterable[tuple[Service, tuple[Server, ...]]], silent: Collection[tuple[str, int]]) -> Names:
+def doubtful(arrived: Iterable[tuple[BackendText, tuple[ServerLine, ...]]],
+             silent: Collection[tuple[str, int]]) -> Names:
     """Which arrivals are to begin as down, as their address is silent. Not where nobody else would be left: then
     HAProxy's retries are all that there is.
     """
     found: set[tuple[str, str]] = set()
-    for service, fresh in arrived:
+    for backend, fresh in arrived:
         down = [s for s in fresh if (s.address, s.port) in silent]
-        if len(down) < len(service.servers):
-            found.update((service.spec.backend, s.name) for s in down)
+        if len(down) < len(backend.servers):
+            found.update((backend.name, s.name) for s in down)
     return frozenset(found)
+
+
+def departures(before: Rendered, wanted: Rendered) -> Names:
+    """The servers that are there before and not after, of backends that stay."""
+    return frozenset((now.name, name) for was, now in backend_changes(before, wanted)
+                     if was is not None and now is not None
+                     for name in _servers(was).keys() - _servers(now).keys())
 
 
 def commands(before: Rendered, wanted: Rendered, leaving: Iterable[tuple[str, str]],
@@ -83,14 +101,13 @@ def commands(before: Rendered, wanted: Rendered, leaving: Iterable[tuple[str, st
     left = frozenset(leaving)
     come: list[Command] = []
     go: list[Command] = []
-    for was, now in changes(before.state, wanted.state):
+    for was, now in backend_changes(before, wanted):
         if was is None or now is None:
-            continue  # of another structure, or without a section
-        backend, here, there = now.spec.backend, was.by_name(), now.by_name()
-        checks = "" if now.spec.skip_check else f" check {wanted.check_options}"
+            continue  # of another structure
+        backend, here, there = now.name, _servers(was), _servers(now)
         for name, server in sorted(there.items()):
             if name not in here:
-                come += _enter(backend, server, checks, (backend, name) in left, (backend, name) in down)
+                come += _enter(backend, server, wanted.check_options, (backend, name) in left, (backend, name) in down)
             elif here[name] != server:
                 come += _change(backend, here[name], server, (backend, name) in down)
         go += [take_out(backend, name) for name in sorted(here.keys() - there.keys())]
@@ -99,20 +116,25 @@ def commands(before: Rendered, wanted: Rendered, leaving: Iterable[tuple[str, st
     return (*come, *_map_commands(maps_of(before, names), maps_of(wanted, names)), *go, digest)
 
 
-def _enter(backend: str, server: Server, checks: str, known: bool, down: bool) -> tuple[Command, ...]:
+def _servers(backend: BackendText) -> dict[str, ServerLine]:
+    return {server.name: server for server in backend.servers}
+
+
+def _enter(backend: str, server: ServerLine, check_options: str, known: bool, down: bool) -> tuple[Command, ...]:
     name = f"{backend}/{server.name}"
     # Whatever leaves maintenance is up; only while it drains can it be down and get nothing on its way there.
     begin = (_state(name, "drain"), start_down(backend, server.name), _state(name, "ready"))
     if known:
         return (_move(backend, server), _weigh(backend, server), *(begin if down else begin[-1:]))
     # default-server is not inherited by a server that is added (reference/haproxy-engineering.md section 3).
-    words = " ".join((endpoint(server), *weight_words(server)))
-    added = Command(f"add server {name} {words}{checks}", "New server registered.")
-    return (added, *([Command(f"enable health {name}")] if checks else []),
+    words = " ".join((server.endpoint, *server.weight_words, *server.options,
+                      *((check_options,) if server.checked else ())))
+    added = Command(f"add server {name} {words}", "New server registered.")
+    return (added, *([Command(f"enable health {name}")] if server.checked else []),
             *(begin if down else [Command(f"enable server {name}")]))
 
 
-def _change(backend: str, before: Server, server: Server, down: bool) -> Iterable[Command]:
+def _change(backend: str, before: ServerLine, server: ServerLine, down: bool) -> Iterable[Command]:
     name = f"{backend}/{server.name}"
     if down:
         yield _state(name, "drain")
@@ -134,11 +156,11 @@ def start_down(backend: str, name: str) -> Command:
     return Command(f"set server {backend}/{name} health down")
 
 
-def _weigh(backend: str, server: Server) -> Command:
+def _weigh(backend: str, server: ServerLine) -> Command:
     return Command(f"set server {backend}/{server.name} weight {server.weight}")
 
 
-def _move(backend: str, server: Server) -> Command:
+def _move(backend: str, server: ServerLine) -> Command:
     # "IP changed from ..", "port changed from ..", or "no need to change the addr ..".
     return Command(f"set server {backend}/{server.name} addr {server.address} port {server.port}", "change")
 
@@ -205,35 +227,35 @@ class MasterView:
     failed: int
 
 
-def deviations(observed: Observed, wanted: Rendered, services: Iterable[Service] | None = None,
+def deviations(observed: Observed, wanted: Rendered, backends: Iterable[BackendText] | None = None,
                maps: Collection[str] | None = None) -> tuple[str, ...]:
     """How what HAProxy has differs from what is wanted, for people; nothing where it does not.
 
-    Of all services and maps, or of those given. A server out of rotation that nobody wants is no difference: it is
+    Of all backends and maps, or of those given. A server out of rotation that nobody wants is no difference: it is
     about to be deleted. A server by name is HAProxy's to resolve.
     """
     found = []
-    for service in wanted.state.services if services is None else services:
-        if service.custom is not None:
-            continue
-        backend, servers = service.spec.backend, service.by_name()
-        here = observed.servers.get(backend, {})
+    for backend in backends_of(wanted) if backends is None else backends:
+        here, servers = observed.servers.get(backend.name, {}), _servers(backend)
         for name, server in servers.items():
             if name not in here:
-                found.append(f"{backend} lacks {name}")
-            elif server.resolve:
-                continue
-            elif wrong := _wrong(here[name], server, not service.spec.skip_check):
-                found.append(f"{backend}/{name} {wrong}")
-        found += [f"{backend} has {name}" for name in here if name not in servers and here[name].active]
+                found.append(f"{backend.name} lacks {name}")
+            elif not server.fixed and (wrong := _wrong(here[name], server)):
+                found.append(f"{backend.name}/{name} {wrong}")
+        found += [f"{backend.name} has {name}" for name in here if name not in servers and here[name].active]
     for file, entries in maps_of(wanted, maps).items():
         if observed.maps.get(file, {}) != entries:
             found.append(f"{file} has other entries")
     return tuple(found)
 
 
-def _wrong(seen: Seen, server: Server, checked: bool) -> str:
-    if seen.checked != checked:
+def backends_of(rendered: Rendered) -> Iterable[BackendText]:
+    """Every generated backend."""
+    return (backend for service in rendered.services for backend in service.backends)
+
+
+def _wrong(seen: Seen, server: ServerLine) -> str:
+    if seen.checked != server.checked:
         return "is checked" if seen.checked else "is not checked"
     if not seen.active:
         return "is out of rotation"
@@ -250,21 +272,28 @@ def found_down(observed: Observed) -> Names:
 
 def keep_down(wanted: Rendered, down: Names) -> tuple[Command, ...]:
     """The commands to a new worker, that takes every server for up, about those that are not."""
-    backends = {backend for backend, _ in down}
-    return tuple(start_down(s.spec.backend, server.name) for s in wanted.state.services if s.spec.backend in backends
-                 if s.custom is None and not s.spec.skip_check
-                 for server in s.servers if (s.spec.backend, server.name) in down)
+    names = {backend for backend, _ in down}
+    return tuple(start_down(b.name, server.name) for b in backends_of(wanted) if b.name in names
+                 for server in b.servers if server.checked and (b.name, server.name) in down)
 
 
 def same_structure(before: Rendered, wanted: Rendered) -> bool:
-    """Whether two configurations differ in nothing that only a reload can change."""
-    return (before.around == wanted.around and before.check_options == wanted.check_options
-            and [g.frame() for g in before.routing.groups] == [g.frame() for g in wanted.routing.groups]
-            and all(was is not None and now is not None and _structure(was) == _structure(now)
-                    for was, now in changes(before.state, wanted.state)))
+    """Whether two configurations differ in nothing but what commands can change.
+
+    It goes by what is rendered: whatever is not a server's place or a map's entry is structure, known here or not.
+    """
+    return (before.head == wanted.head
+            and _other_files(before) == _other_files(wanted)
+            and all(was is not None and now is not None and was.frame == now.frame and _options_stay(was, now)
+                    for was, now in changes(before.services, wanted.services)))
 
 
-def _structure(service: Service) -> object:
-    if service.custom is not None:
-        return service.custom
-    return service.spec.backend, service.spec.skip_check, tuple(s for s in service.servers if s.resolve)
+def _other_files(rendered: Rendered) -> list[tuple[str, str]]:
+    """The files beside the main one, of a map only the name: its entries can be changed."""
+    return [(name, "" if name.endswith(".map") else text) for name, text in rendered.config.files if name != MAIN_FILE]
+
+
+def _options_stay(was: ServiceText, now: ServiceText) -> bool:
+    """Whether every server that is in both has the options that it had."""
+    had = {(b.name, s.name): s.options for b in was.backends for s in b.servers}
+    return all(had.get((b.name, s.name), s.options) == s.options for b in now.backends for s in b.servers)

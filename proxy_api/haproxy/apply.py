@@ -17,7 +17,6 @@ from proxy_api.core.errors import ApplyFailed
 from proxy_api.core.plan import Nothing, Plan, Reload, Runtime, plan
 from proxy_api.core.render import ConfigFiles, Rendered
 from proxy_api.core.runtime import Command, MasterView, NotApplied, Observed
-from proxy_api.core.state import changes
 from proxy_api.haproxy import tcp_probe
 from proxy_api.haproxy.tcp_probe import Address
 
@@ -203,7 +202,7 @@ class Applier:
         """The new servers that do not answer: they are to get no request before HAProxy's own checks say otherwise."""
         arrived = runtime.arrivals(before, wanted) if before is not None else ()
         return runtime.doubtful(arrived, self._silent(
-            (s.address, s.port) for service, fresh in arrived if len(service.servers) > 1 for s in fresh))
+            (s.address, s.port) for backend, fresh in arrived if len(backend.servers) > 1 for s in fresh))
 
     def _still_down(self) -> runtime.Names:
         """Which servers that HAProxy's checks had found down are so now."""
@@ -215,12 +214,12 @@ class Applier:
 
     def _run(self, step: Runtime, before: Rendered, wanted: Rendered, doubtful: runtime.Names) -> Plan:
         """Carry out commands and read back; a reload where that is not what was wanted."""
-        pairs = [(was, now) for was, now in changes(before.state, wanted.state) if was is not None and now is not None]
-        moved, maps = [now for _, now in pairs if now.custom is None], runtime.changed_maps(before, wanted)
+        moved = [now for _, now in runtime.backend_changes(before, wanted) if now is not None]
+        maps = runtime.changed_maps(before, wanted)
         try:
             self._proxy.runtime.execute(runtime.commands(before, wanted, self._leaving, doubtful) if doubtful
                                 else step.commands)
-            observed = self._proxy.runtime.observe([service.spec.backend for service in moved], maps)
+            observed = self._proxy.runtime.observe([backend.name for backend in moved], maps)
             found = runtime.deviations(observed, wanted, moved, maps)
         except NotApplied as fault:
             found = (str(fault),)
@@ -228,11 +227,10 @@ class Applier:
             log.warning('event=runtime-failed reason="%s"', "; ".join(found[:5]))
             return Reload(f"{step.reason}; runtime commands did not do: {found[0]}", "failed-commands")
         end = time.monotonic() + self._drain_s
-        for was, now in pairs:
-            backend, here, there = now.spec.backend, was.by_name(), now.by_name()
-            self._leaving.update(((backend, name), end) for name in here.keys() - there.keys())
-            for name in there:
-                self._leaving.pop((backend, name), None)
+        self._leaving.update((name, end) for name in runtime.departures(before, wanted))
+        for backend in moved:
+            for server in backend.servers:
+                self._leaving.pop((backend.name, server.name), None)
         self.runtime_changes += 1
         return step
 

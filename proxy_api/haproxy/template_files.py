@@ -4,24 +4,27 @@ import os
 from pathlib import Path
 
 from proxy_api.core.errors import InvalidTemplate
+from proxy_api.core.parameters import templates
 from proxy_api.core.release import Kind, Template
-from proxy_api.core.route import RouteSpec
+from proxy_api.core.spec import ServiceSpec, Templates
 
 MAX_BYTES = 256 * 1024
 
 
 class TemplateFiles:
-    """Reads what a RouteSpec names, and nothing outside the directory, links followed."""
+    """Reads what a spec names, and nothing outside the directory, links followed."""
 
     def __init__(self, directory: str) -> None:
         self._directory = directory
 
-    def read(self, spec: RouteSpec) -> tuple[Template, ...]:
+    def read(self, spec: ServiceSpec) -> tuple[Template, ...]:
         """The templates of a route; raises InvalidTemplate with the parameter that named the file."""
+        if not isinstance(spec.body, Templates):
+            return ()
         named: tuple[tuple[str, Kind, str], ...] = (
-            ("consulTemplatePath", "sections", spec.template),
-            ("consulTemplateFePath", "frontend", spec.template_fe),
-            ("consulTemplateBePath", "backend", spec.template_be),
+            (templates.SECTIONS.name, "sections", spec.body.sections),
+            (templates.FRONTEND.name, "frontend", spec.body.frontend),
+            (templates.BACKEND.name, "backend", spec.body.backend),
         )
         return tuple(Template(kind, path, self._text(parameter, path)) for parameter, kind, path in named if path)
 

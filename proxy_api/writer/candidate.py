@@ -14,8 +14,9 @@ from proxy_api.core.bisect import Judged
 from proxy_api.core.errors import ConfigRejected
 from proxy_api.core.plan import needs_check
 from proxy_api.core.release import Release
-from proxy_api.core.render import Rendered, Surroundings
-from proxy_api.core.state import ProxyState, Resolution, Resolver
+from proxy_api.core.render import Renderer, Surroundings
+from proxy_api.core.resolve import Resolution, Resolver
+from proxy_api.core.state import ProxyState
 from proxy_api.haproxy.apply import Proxy
 
 HOLD_S = 30.0  # how long a service keeps its last servers after the catalog lost all of them
@@ -25,7 +26,7 @@ class Court:
     """Judges releases against what is `served` now."""
 
     def __init__(self, known: Known, proxy: Proxy, around: Callable[[], Surroundings],
-                 render: Callable[[ProxyState, Surroundings], Rendered],
+                 render: Renderer,
                  unbindable: Callable[[Iterable[tuple[str, int, int]]], str]) -> None:
         self._known, self._proxy, self._around, self._render = known, proxy, around, render
         self._check = proxy.config_check.check
@@ -42,7 +43,7 @@ class Court:
         """A court for a dry run: it judges alike and remembers apart, and what it lets HAProxy check is not kept."""
         other = copy(self)
         other._known, other._check = known, self._proxy.config_check.try_out
-        other._resolver, other._render = copy(self._resolver), copy(self._render)
+        other._resolver, other._render = self._resolver.copy(), self._render.copy()
         other._empty_since = dict(self._empty_since)
         return other
 

@@ -21,9 +21,8 @@ from proxy_api.core.keys import Held, Records, Stored
 from proxy_api.core.messages import CALL_TIMEOUT_S, DryRun, Job, Outcome, Report
 from proxy_api.core.plan import Plan
 from proxy_api.core.release import Release
-from proxy_api.core.render import Rendered, Surroundings
-from proxy_api.core.route import RouteSpec
-from proxy_api.core.state import ProxyState
+from proxy_api.core.render import Renderer, Surroundings
+from proxy_api.core.spec import ServiceSpec
 from proxy_api.haproxy.apply import Applier, Proxy, word
 from proxy_api.writer import status
 from proxy_api.writer.candidate import Court
@@ -72,7 +71,7 @@ class Sync:
     """Owns what is served, and the thread that changes it."""
 
     def __init__(self, store: Store, proxy: Proxy, files: Files, around: Callable[[], Surroundings],
-                 render: Callable[[ProxyState, Surroundings], Rendered], history: History,
+                 render: Renderer, history: History,
                  unbindable: Callable[[Iterable[tuple[str, int, int]]], str], drain_s: float) -> None:
         self._store, self._proxy, self._around = store, proxy, around
         self._calls: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
@@ -93,7 +92,7 @@ class Sync:
 
     # --- from other threads ----------------------------------------------------------------------------------------
 
-    def change(self, service: str, spec: RouteSpec | None, dry_run: bool = False) -> Outcome:
+    def change(self, service: str, spec: ServiceSpec | None, dry_run: bool = False) -> Outcome:
         """Make a change, or only work it out, and wait for what came of it. Raises ProxyError."""
         job = Job(service, spec, dry_run)
         with self._taking:

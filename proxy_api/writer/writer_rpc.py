@@ -15,7 +15,7 @@ from typing import Any
 
 from proxy_api.core.errors import ProxyError, Unavailable
 from proxy_api.core.messages import CALL_TIMEOUT_S, Outcome, Report
-from proxy_api.core.route import RouteSpec
+from proxy_api.core.spec import ServiceSpec
 
 log = logging.getLogger("proxy-api")
 
@@ -87,7 +87,7 @@ class Link:
     def __init__(self, configs_path: str) -> None:
         self._path = path_of(configs_path)
 
-    def change(self, service: str, spec: RouteSpec | None, dry_run: bool) -> Outcome:
+    def change(self, service: str, spec: ServiceSpec | None, dry_run: bool) -> Outcome:
         """Make a change, or only work it out, and wait for what came of it."""
         with self._connected(START_S, "; nothing was changed, ask again") as connection:
             found: Outcome = _ask(connection, CHANGE_S, "; what became of the change shows in the state",

@@ -14,20 +14,21 @@ from proxy_api.core.bisect import Judged
 from proxy_api.core.errors import ConfigRejected, InvalidTemplate
 from proxy_api.core.release import Release, Template
 from proxy_api.core.render import Bind, Surroundings, render
-from proxy_api.core.route import RouteSpec
-from proxy_api.core.state import ProxyState, Resolver
+from proxy_api.core.resolve import Resolver
+from proxy_api.core.state import ProxyState
 from proxy_api.haproxy.global_config import text_environment
+from tests.specs import spec_of, templated
 
 AROUND = Surroundings((Bind("*:80"),), "/s", (), "http-keep-alive", 5)
 ENVIRONMENT = text_environment()
 
 
 def release(name: str, path: str = "/") -> Release:
-    return Release(RouteSpec(name, paths=(path,)))
+    return Release(spec_of(name, paths=(path,)))
 
 
-def templated(name: str, text: str) -> Release:
-    return Release(RouteSpec(name, template_fe="f", template_be="b"),
+def of_templates(name: str, text: str) -> Release:
+    return Release(templated(name, frontend="f", backend="b"),
                    templates=(Template("frontend", "f", text), Template("backend", "b", f"backend {name}-be\n")))
 
 
@@ -48,7 +49,7 @@ class Judge:
     def __call__(self, releases: Mapping[str, Release], pinned: Mapping[str, str] = NOBODY) -> Judged:
         self.calls += 1
         for name, made in releases.items():
-            if name in self.bad and made.spec.paths != ("/old",) and name not in pinned:
+            if name in self.bad and made.spec.destinations[0].match.paths != ("/old",) and name not in pinned:
                 raise ConfigRejected(f"not {name}")
         found = Resolver(()).resolve(releases, None, self.before, pinned=pinned)
         return Judged(releases, found, render(found.state, AROUND, ENVIRONMENT))
@@ -100,7 +101,7 @@ def test_two_that_do_not_go_together_are_not_both_refused() -> None:
 
 
 def test_a_template_that_fails_is_refused_alone() -> None:
-    changes = {"a": templated("a", "global"), "b": release("b"), "c": templated("c", "acl c path /c")}
+    changes = {"a": of_templates("a", "global"), "b": release("b"), "c": of_templates("c", "acl c path /c")}
     verdict = bisect.accept({}, changes, Judge(), still)
     assert set(verdict.judged.releases) == {"b", "c"}
     assert isinstance(verdict.rejected["a"], InvalidTemplate)
@@ -109,9 +110,9 @@ def test_a_template_that_fails_is_refused_alone() -> None:
 @pytest.mark.parametrize("newcomer", ["a", "z"])
 def test_a_newcomers_acl_never_joins_that_of_a_service_in_place(newcomer: str) -> None:
     """Two ACLs of one name are joined by OR: whoever was there first keeps the name, whatever the names."""
-    old = {"m": templated("m", "acl mine path /m\nuse_backend m-be if mine")}
+    old = {"m": of_templates("m", "acl mine path /m\nuse_backend m-be if mine")}
     before = Judge()(old).rendered.state
-    asked = {newcomer: templated(newcomer, "acl mine path /x"), "other": release("other")}
+    asked = {newcomer: of_templates(newcomer, "acl mine path /x"), "other": release("other")}
     verdict = bisect.accept(old, asked, Judge(before=before), still)
     assert set(verdict.judged.releases) == {"m", "other"}
     assert "is defined by a template of m already" in str(verdict.rejected[newcomer])

@@ -14,21 +14,22 @@ from proxy_api.core.messages import DryRun
 from proxy_api.core.plan import Nothing, Reload, Runtime
 from proxy_api.core.release import Release
 from proxy_api.core.render import Bind, ConfigFiles, Rendered, Surroundings
-from proxy_api.core.route import RouteSpec
+from proxy_api.core.resolve import Resolution
 from proxy_api.core.routing import Routing
 from proxy_api.core.runtime import Command
 from proxy_api.core.sections import Custom, Section
-from proxy_api.core.state import ProxyState, Resolution, Service
+from proxy_api.core.state import ProxyState
 from tests.patched import patched
+from tests.specs import served, templated
 
 AROUND = Surroundings((Bind("*:80"),), "/s", (), "http-keep-alive", 5)
 
 
 def judged(files: dict[str, str], custom: Custom | None = None, keys: tuple[tuple[str, str | None], ...] = (),
            around: Surroundings = AROUND) -> Judged:
-    spec = RouteSpec("t", template="t")
-    state = ProxyState((Service(spec, custom=custom),) if custom else ())
-    rendered = Rendered(state, Routing((), ()), around, ConfigFiles(tuple(sorted(files.items())), "d"), "")
+    spec = templated("t", "t")
+    state = ProxyState((served(spec, custom=custom),) if custom else ())
+    rendered = Rendered(state, Routing((), ()), around, ConfigFiles(tuple(sorted(files.items())), "d"), "", "", ())
     return Judged({"t": Release(spec, keys=keys)}, Resolution(state, {}, {}), rendered)
 
 

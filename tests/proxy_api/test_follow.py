@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from catalog.model import Instance
 from proxy_api.core.follow import Effective, effective
 from proxy_api.core.release import Release, admit
-from proxy_api.core.route import RouteSpec
+from tests.specs import spec_of
 
 
 def i(id: str, port: int = 80, container: str = "c", node: str = "n", address: str = "10.0.0.1",
@@ -21,7 +21,7 @@ def i(id: str, port: int = 80, container: str = "c", node: str = "n", address: s
 
 
 def release(follow: str, *admitted: Instance, filters: str = "any") -> Release:
-    return Release(RouteSpec("a", paths=("/",), follow=follow), (admit("a", filters, admitted),))
+    return Release(spec_of("a", paths=("/",), follow=follow), (admit("a", filters, admitted),))
 
 
 def serving(found: Effective) -> list[tuple[str, int]]:
@@ -68,7 +68,7 @@ def test_a_service_that_was_not_looked_for_stays_as_it_is() -> None:
 
 
 def test_an_outbound_host_has_no_instances_to_follow() -> None:
-    made = Release(RouteSpec("a", paths=("/",), outbound="x.org", port=80))
+    made = Release(spec_of("a", paths=("/",), host="x.org", port=80))
     assert effective(made, {"a": [i("x")]}) == Effective(made)
 
 

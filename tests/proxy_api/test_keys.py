@@ -9,17 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from catalog.model import Instance, KVEntry, Operation
-from proxy_api.core import release, route
+from proxy_api.core import release, stored_spec
 from proxy_api.core.keys import Keys, Legacy, Stored, Unreadable, encode
 from proxy_api.core.release import Release, admit
-from proxy_api.core.route import RouteSpec
+from tests.specs import spec_of
 
 KEYS = Keys("docker-flow")
 MARKER_VALUE = b'{"schema": 1, "history": "h", "last": "l"}'
 
 
 def made(name: str, path: str = "/x") -> Release:
-    return Release(RouteSpec(name, paths=(path,)), (admit(name, "any", [Instance("n", "i", name, "10.0.0.1", 80)]),))
+    return Release(spec_of(name, paths=(path,)), (admit(name, "any", [Instance("n", "i", name, "10.0.0.1", 80)]),))
 
 
 def listing(*pairs: tuple[str, bytes]) -> list[KVEntry]:
@@ -55,14 +55,14 @@ def test_a_removal_takes_its_own_keys_and_no_others(services: list[str], data: s
     store: dict[str, tuple[bytes, int]] = {"docker-flow/.portbook": (MARKER_VALUE, 1), "other/go-demo/path": (b"/", 2),
                                            "docker-flow/go-demo/notes": (b"the operator's", 3)}
     for name in services:
-        spec = RouteSpec(name, color=data.draw(st.sampled_from(("", "swarm"))), paths=("/x",))
+        spec = spec_of(name, color=data.draw(st.sampled_from(("", "swarm"))), paths=("/x",))
         assert apply(KEYS.write(Release(spec), encode(Release(spec)), None), store)
     gone = data.draw(st.sampled_from(services))
     before = dict(store)
     held = KEYS.parse(entries(store)).held
     swarm = store.get(KEYS.swarm(gone))
     assert apply(KEYS.remove(gone, held[gone], swarm[0] if swarm else None), store)
-    own = {f"docker-flow/{gone}/{leaf}" for leaf in ("route", *route.LEGACY_KEYS)}
+    own = {f"docker-flow/{gone}/{leaf}" for leaf in ("route", *stored_spec.LEGACY_KEYS)}
     assert before.keys() - store.keys() == own & before.keys()
     assert set(KEYS.parse(entries(store)).held) == set(services) - {gone}
 
@@ -96,7 +96,7 @@ def test_a_key_of_2016_that_no_longer_holds_is_deleted() -> None:
 
 PARSED = (
     ("a service of 2016", [("a/path", b"/x"), ("a/color", b"")], "a", Legacy(
-        RouteSpec("a", paths=("/x",)), "docker-flow/a/path", 100)),
+        spec_of("a", paths=("/x",)), "docker-flow/a/path", 100)),
     ("a record beside the keys of 2016 counts", [("a/path", b"/old"), ("a/route", release.encode(made("a")))], "a",
      Stored(made("a"), 101, release.encode(made("a")))),
 )
@@ -140,7 +140,7 @@ def test_nothing_is_removed_or_undone_that_has_moved_meanwhile() -> None:
     stale = Stored(made("a"), 999, b"")
     before = dict(store)
     assert not apply(KEYS.remove("a", stale, None), store)
-    old = Legacy(RouteSpec("a", paths=("/old",)), "docker-flow/a/path", 1)
+    old = Legacy(spec_of("a", paths=("/old",)), "docker-flow/a/path", 1)
     assert not apply(KEYS.undo("a", old, stale), store)
     assert store == before
     assert apply(KEYS.undo("a", old, Stored(made("a"), 1000, b"")), store)
@@ -149,7 +149,7 @@ def test_nothing_is_removed_or_undone_that_has_moved_meanwhile() -> None:
 
 
 def test_a_take_over_asks_that_neither_has_moved() -> None:
-    old = Legacy(RouteSpec("a", paths=("/x",)), "docker-flow/a/path", 5)
+    old = Legacy(spec_of("a", paths=("/x",)), "docker-flow/a/path", 5)
     for store, holds in (({"docker-flow/a/path": (b"/x", 5)}, True), ({"docker-flow/a/path": (b"/y", 6)}, False),
                          ({"docker-flow/a/path": (b"/x", 5), "docker-flow/a/route": (b"", 6)}, False)):
         assert apply(KEYS.take_over(made("a"), encode(made("a")), old), dict(store)) is holds

@@ -5,20 +5,21 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from jinja2 import BaseLoader, Environment, PackageLoader
 
 from proxy_api.core.plan import Nothing, Reload, needs_check, plan
 from proxy_api.core.render import Bind, Rendered, Surroundings, render
-from proxy_api.core.route import RouteSpec
 from proxy_api.core.sections import Custom, Section
 from proxy_api.core.state import ProxyState, Server, Service
 from proxy_api.haproxy.global_config import text_environment
+from tests.specs import served, spec_of, templated
 
 AROUND = Surroundings((Bind("*:80"),), "/s", (), "http-keep-alive", 5)
 ENVIRONMENT = text_environment()
 
 
 def service(name: str, *servers: Server, path: str = "/x", **more: object) -> Service:
-    return Service(RouteSpec(name, paths=(path,)), servers, **more)
+    return served(spec_of(name, paths=(path,)), servers, **more)
 
 
 def rendered(*services: Service, around: Surroundings = AROUND) -> Rendered:
@@ -32,7 +33,7 @@ TEMPLATE = Custom(("acl x path /x",), (Section("backend", "c-be", ("server s 10.
 
 
 def custom(made: Custom) -> Service:
-    return Service(RouteSpec("c", template="t"), custom=made)
+    return served(templated("c", "t"), custom=made)
 
 
 def test_nothing_where_what_runs_is_what_is_wanted() -> None:
@@ -117,3 +118,42 @@ def test_a_number_of_servers_that_needs_slower_checks_is_a_reload() -> None:
     found = plan(before.config.digest, before, after)
     assert isinstance(found, Reload)
     assert found.reason.startswith("servers are now checked with 'inter 4s ")
+
+
+class _OneLineMore(BaseLoader):
+    """The templates as they are, one of them with a line more: a setting that this program knows nothing of."""
+
+    def __init__(self, template: str) -> None:
+        self._template = template
+
+    def get_source(self, environment: Environment, template: str) -> tuple[str, None, None]:
+        text = PackageLoader("proxy_api", "templates").get_source(environment, template)[0]
+        return text + ("# one line more\n" if template == self._template else ""), None, None
+
+
+@pytest.mark.parametrize("template", ["global.cfg.j2", "frontend.cfg.j2", "backend.cfg.j2", "sections.cfg.j2",
+                                      "stats.cfg.j2", "haproxy.cfg.j2"])
+def test_what_is_rendered_decides_and_not_a_list_of_what_matters(template: str) -> None:
+    """A field that makes another text, and that nobody thought of when this was written."""
+    around = replace(AROUND, stats_bind="127.0.0.1:9000")
+    state = ProxyState((service("a", ONE), custom(TEMPLATE)))
+    environment = text_environment()
+    before = render(state, around, environment)
+    environment = text_environment()
+    environment.loader = _OneLineMore(template)
+    after = render(state, around, environment)
+    assert before.config.digest != after.config.digest
+    assert needs_check(before, after)
+    assert isinstance(plan(before.config.digest, before, after), Reload)
+
+
+def test_an_option_of_a_server_that_stays_is_a_reload_and_of_one_that_comes_is_not() -> None:
+    def with_options(*options: str) -> Rendered:
+        text, = BEFORE.services[:1]
+        backend, = text.backends
+        lines = tuple(line._replace(options=options) for line in backend.servers)
+        made = text._replace(backends=(backend._replace(servers=lines),))
+        return replace(BEFORE, services=(made, *BEFORE.services[1:]), config=replace(BEFORE.config, digest="other"))
+
+    assert needs_check(BEFORE, with_options("check", "maxconn", "5"))
+    assert not needs_check(BEFORE, with_options("check"))

@@ -15,14 +15,17 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from catalog.model import Instance
-from proxy_api.core import render, route, state
+from proxy_api.core import render
 from proxy_api.core.errors import InvalidRequest
 from proxy_api.core.release import Release, admit
 from proxy_api.core.render import Bind, Rendered, Surroundings, check_options
-from proxy_api.core.route import RouteSpec
+from proxy_api.core.requests import parse_request
+from proxy_api.core.resolve import resolve
+from proxy_api.core.spec import ServiceSpec
 from proxy_api.core.state import ProxyState
 from proxy_api.haproxy.control import Haproxy
 from proxy_api.haproxy.global_config import auto_maxconn, text_environment
+from tests.specs import backend_of, spec_of
 
 AROUND = Surroundings((Bind("127.0.0.1:8000"), Bind("127.0.0.1:8001", "accept-proxy")), "/tmp/pb.sock",
                       (("connect", "5s"), ("client", "20s"), ("server", "20s")), "http-keep-alive", 5)
@@ -37,7 +40,7 @@ def haproxy() -> Iterator[Haproxy]:
 
 
 def rendered(releases: Mapping[str, Release]) -> Rendered:
-    found = state.resolve(releases, None, AROUND.shared_binds(), ProxyState())
+    found = resolve(releases, None, AROUND.shared_binds(), ProxyState())
     assert not found.broken
     return render.render(found.state, AROUND, ENVIRONMENT)
 
@@ -49,7 +52,7 @@ nasty = st.sampled_from(("'", '"', "\\", "{", "}", "%[src]", "${HOME}", "#", "`"
                          "é", "|", "(", "*", "+", ";", "&", "!", "--", "-i", "-f", "%2F", "..", "//", "~", "@", "{3}"))
 piece = st.from_regex(r"[A-Za-z0-9._-]{1,8}", fullmatch=True) | nasty
 word = st.lists(piece, min_size=1, max_size=4).map("".join)
-names = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,12}", fullmatch=True)
+names = st.from_regex(r"[A-Za-z0-9](\.?[A-Za-z0-9_-]){0,9}", fullmatch=True)
 paths = st.lists(word.map("/{}".format) | word | st.just("/"), min_size=1, max_size=4).map(",".join)
 hosts = st.from_regex(r"(\*\.)?[A-Za-z0-9_]{1,5}(\.[a-z0-9]{1,5}){0,3}", fullmatch=True)
 requests = st.fixed_dictionaries({"serviceName": names | word}, optional={
@@ -63,16 +66,16 @@ requests = st.fixed_dictionaries({"serviceName": names | word}, optional={
 })
 
 
-def accepted(texts: Mapping[str, str]) -> RouteSpec | None:
+def accepted(texts: Mapping[str, str]) -> ServiceSpec | None:
     try:
-        return route.parse_request({name: [text] for name, text in texts.items()}).spec
+        return parse_request({name: [text] for name, text in texts.items()}).spec
     except InvalidRequest:
         return None
 
 
 specs = requests.map(accepted).filter(lambda s: s is not None)
 regexes = st.builds(
-    lambda name, paths: RouteSpec(name, paths=paths, path_type="path_reg"), names,
+    lambda name, paths: spec_of(name, paths=paths, path_type="path_reg"), names,
     st.lists(st.sampled_from(("^/a[0-9]{1}$", r"\.(png|jpg)$", "^/[^/]+/x", "a|b", "^/$", r"\\$", "[a-z]*;(x|y)")),
              min_size=1, max_size=3, unique=True).map(tuple))
 addresses = (st.ip_addresses().map(str) | st.sampled_from((
@@ -84,11 +87,11 @@ instances = st.lists(
               address=addresses, port=st.integers(-1, 70000), container=st.text(max_size=5),
               tags=st.lists(st.text(max_size=5), max_size=2).map(tuple)),
     max_size=4, unique_by=lambda i: (i.node, i.id))
-several = st.lists(st.tuples(specs | regexes, instances), max_size=5, unique_by=lambda pair: pair[0].service)
+several = st.lists(st.tuples(specs | regexes, instances), max_size=5, unique_by=lambda pair: pair[0].name)
 
 
-def release_of(spec: RouteSpec, found: list[Instance]) -> Release:
-    return Release(spec) if spec.outbound else Release(spec, (admit(spec.catalog_name, "any", found),))
+def release_of(spec: ServiceSpec, found: list[Instance]) -> Release:
+    return Release(spec) if not spec.uses_catalog else Release(spec, (admit(spec.catalog_name, "any", found),))
 
 
 ALLOWED = {
@@ -130,10 +133,11 @@ def is_ip(text: str) -> bool:
     return True
 
 
-def expected_servers(spec: RouteSpec, release: Release) -> dict[int, tuple[str, int]]:
+def expected_servers(spec: ServiceSpec, release: Release) -> dict[int, tuple[str, int]]:
     """Number to address, by a rule written for this test: an IP address, or a name that can be looked up."""
-    if spec.outbound:
-        return {0: (spec.outbound, spec.port)}
+    target = spec.destinations[0].target
+    if target.host:
+        return {0: (target.host, target.port)}
     found = {}
     for member in release.members():
         i = member.instance
@@ -147,8 +151,8 @@ def expected_servers(spec: RouteSpec, release: Release) -> dict[int, tuple[str, 
 @given(several)
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck),
           phases=[Phase.explicit, Phase.reuse, Phase.generate])  # shrinking would take minutes of HAProxy's checks
-def test_what_is_accepted_is_served_and_nothing_else(haproxy: Haproxy, chosen: list[tuple[RouteSpec, list]]) -> None:
-    releases = {spec.service: release_of(spec, found) for spec, found in chosen}
+def test_what_is_accepted_is_served_and_nothing_else(haproxy: Haproxy, chosen: list[tuple[ServiceSpec, list]]) -> None:
+    releases = {spec.name: release_of(spec, found) for spec, found in chosen}
     result = rendered(releases)
     # Looking names up would ask the network; HAProxy takes any address there, so its word on the line counts the same.
     files = dict(result.config.files)
@@ -157,7 +161,7 @@ def test_what_is_accepted_is_served_and_nothing_else(haproxy: Haproxy, chosen: l
     shutil.rmtree(Path(haproxy.runtime.path).parent / "config")
 
     found = sections(result.config.text())
-    backends = {f"backend {spec.backend}": spec for spec, _ in chosen}
+    backends = {f"backend {backend_of(spec)}": spec for spec, _ in chosen}
     named = any(not is_ip(a) for s, r in releases.items() for a, _ in expected_servers(r.spec, r).values())
     assert set(found) == {"global", "defaults", "frontend services", *backends,
                           *(["resolvers system"] if named else [])}
@@ -165,7 +169,7 @@ def test_what_is_accepted_is_served_and_nothing_else(haproxy: Haproxy, chosen: l
         for line in lines:
             assert re.match(ALLOWED[title.split()[0]], line), f"{title}: {line}"
     for title, spec in backends.items():
-        wanted = expected_servers(spec, releases[spec.service])
+        wanted = expected_servers(spec, releases[spec.name])
         served = {}
         for line in found[title]:
             _, name, address, *rest = line.split(" ")
@@ -173,12 +177,12 @@ def test_what_is_accepted_is_served_and_nothing_else(haproxy: Haproxy, chosen: l
             served[int(number)] = address_of(address)
             assert served[int(number)][1] == int(port)
             resolves = [] if is_ip(served[int(number)][0]) else ["resolvers", "system", "init-addr", "last,none"]
-            assert rest == [*([] if spec.skip_check else ["check"]), *resolves]
+            assert rest == [*([] if spec.destinations[0].policy.skip_check else ["check"]), *resolves]
         assert {n: (str(ipaddress.ip_address(a)) if is_ip(a) else a, p) for n, (a, p) in wanted.items()} == served
         assert len(found[title]) == len(served)
     for name, text in result.config.files:
         if name.endswith(("-path.map", "-prefix.map")):
-            targets = {spec.backend for spec, _ in chosen}
+            targets = {backend_of(spec) for spec, _ in chosen}
             for line in text.splitlines():
                 key, value = line.split(" ")
                 assert key and value.split("|")[-1] in targets
@@ -186,13 +190,13 @@ def test_what_is_accepted_is_served_and_nothing_else(haproxy: Haproxy, chosen: l
 
 @given(several, st.randoms())
 @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
-def test_equal_states_are_equal_bytes(chosen: list[tuple[RouteSpec, list]], random: object) -> None:
-    one = {spec.service: release_of(spec, found) for spec, found in chosen}
+def test_equal_states_are_equal_bytes(chosen: list[tuple[ServiceSpec, list]], random: object) -> None:
+    one = {spec.name: release_of(spec, found) for spec, found in chosen}
     shuffled = [(spec, list(found)) for spec, found in chosen]
     random.shuffle(shuffled)
     for _, found in shuffled:
         random.shuffle(found)
-    other = {spec.service: release_of(spec, found) for spec, found in shuffled}
+    other = {spec.name: release_of(spec, found) for spec, found in shuffled}
     assert rendered(one).config == rendered(other).config
 
 
@@ -217,7 +221,7 @@ SERVERS = (
 
 @pytest.mark.parametrize(("found", "line"), [row[1:] for row in SERVERS], ids=[row[0] for row in SERVERS])
 def test_the_server_line_of_an_instance(found: Instance, line: str) -> None:
-    spec = RouteSpec("a", paths=("/",))
+    spec = spec_of("a", paths=("/",))
     assert sections(rendered({"a": release_of(spec, [found])}).config.text())["backend a-be"] == [line]
 
 
@@ -225,9 +229,9 @@ def test_the_server_line_of_an_instance(found: Instance, line: str) -> None:
 @pytest.mark.parametrize("address", ["", "a..b", ".", "..", "1.2.3", "999.1.1.1", "127.1", "1:2:3", "a b", "a\nb",
                                      "::1%x", "unix@/tmp/x", "[::1]", "x" * 64, "é", "\u017fx"])
 def test_an_instance_whose_address_is_none_is_left_out_and_named(address: str) -> None:
-    spec = RouteSpec("a", paths=("/",))
+    spec = spec_of("a", paths=("/",))
     release = release_of(spec, [instance(address), instance("10.0.0.1", id="good")])
-    found = state.resolve({"a": release}, None, (), ProxyState()).state.services[0]
+    found = resolve({"a": release}, None, (), ProxyState()).state.services[0]
     assert [s.address for s in found.servers] == ["10.0.0.1"]
     assert len(found.left_out) == 1
     assert "is no address to send to" in found.left_out[0]
@@ -235,8 +239,8 @@ def test_an_instance_whose_address_is_none_is_left_out_and_named(address: str) -
 
 @pytest.mark.parametrize("port", [0, -1, 65536])
 def test_an_instance_without_a_usable_port_is_left_out(port: int) -> None:
-    release = release_of(RouteSpec("a", paths=("/",)), [instance("10.0.0.1", port)])
-    assert state.resolve({"a": release}, None, (), ProxyState()).state.services[0].servers == ()
+    release = release_of(spec_of("a", paths=("/",)), [instance("10.0.0.1", port)])
+    assert resolve({"a": release}, None, (), ProxyState()).state.services[0].servers == ()
 
 
 def test_nothing_at_all_is_a_frontend_that_answers_503(haproxy: Haproxy) -> None:
@@ -247,8 +251,8 @@ def test_nothing_at_all_is_a_frontend_that_answers_503(haproxy: Haproxy) -> None
 
 
 def test_the_digest_is_in_the_text_and_moves_with_any_map() -> None:
-    one = rendered({"a": Release(RouteSpec("a", paths=("/a",)))})
-    other = rendered({"a": Release(RouteSpec("a", paths=("/b",)))})
+    one = rendered({"a": Release(spec_of("a", paths=("/a",)))})
+    other = rendered({"a": Release(spec_of("a", paths=("/b",)))})
     assert any(one.config.digest in text for _, text in one.config.files), "HAProxy is asked for it"
     assert one.config.digest != other.config.digest
 

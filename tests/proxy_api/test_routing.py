@@ -17,14 +17,15 @@ import pytest
 
 from deploy.local import ConsulServer, ProxyProcess, free_port, loopback_address, run
 from deploy.origin import Origin
-from proxy_api.core import render, route, routing
+from proxy_api.core import render, requests, routing
 from proxy_api.core.errors import ConfigRejected
 from proxy_api.core.render import Bind, Surroundings
-from proxy_api.core.route import RouteSpec
-from proxy_api.core.state import ProxyState, Server, Service
+from proxy_api.core.spec import ServiceSpec
+from proxy_api.core.state import ProxyState, Server
 from proxy_api.haproxy.control import Haproxy
 from proxy_api.haproxy.global_config import text_environment
 from proxy_api.haproxy.runtime_socket import NotRunning
+from tests.specs import served
 
 NONE = "503"
 NAMES = ("aa", "bb", "cc", "dd", "ee", "ff")
@@ -40,12 +41,11 @@ class Data:
     address: tuple[str, int]
     _connection: http.client.HTTPConnection | None = field(default=None)
 
-    def serve(self, specs: Sequence[RouteSpec]) -> None:
+    def serve(self, specs: Sequence[ServiceSpec]) -> None:
         """Let HAProxy serve exactly these."""
         services = tuple(
-            Service(spec, (Server(f"s_{spec.service}", self.origins[spec.service].host,
-                                  self.origins[spec.service].port),))
-            for spec in sorted(specs, key=lambda s: s.service))
+            served(spec, (Server(f"s_{spec.name}", self.origins[spec.name].host, self.origins[spec.name].port),))
+            for spec in sorted(specs, key=lambda s: s.name))
         config = render.render(ProxyState(services), self.around, text_environment()).config
         self.haproxy.config_check.check(config)
         self.haproxy.files.swap(config)
@@ -129,10 +129,10 @@ def data() -> Iterator[Data]:
         yield served
 
 
-def spec(service: str, paths: str = "", domains: str = "", path_type: str = "") -> RouteSpec:
+def spec(service: str, paths: str = "", domains: str = "", path_type: str = "") -> ServiceSpec:
     """A route as a request would make it."""
     texts = {"serviceName": service, "servicePath": paths, "serviceDomain": domains, "pathType": path_type}
-    return route.parse_request({name: [text] for name, text in texts.items() if text}).spec
+    return requests.parse_request({name: [text] for name, text in texts.items() if text}).spec
 
 
 # --- the table -----------------------------------------------------------------------------------------------------
@@ -311,16 +311,16 @@ def test_an_expression_that_does_not_compile_is_refused_by_haproxy(data: Data, p
 
 # --- a second opinion ----------------------------------------------------------------------------------------------
 
-def oracle(specs: Sequence[RouteSpec], host: str | None, path: str) -> str:
+def oracle(specs: Sequence[ServiceSpec], host: str | None, path: str) -> str:
     """Design section 6, by looking at everything: well-known, host class, length, kind of match, name."""
     name = (host or "").lower()
     name = name.rsplit(":", 1)[0] if re.search(r":\d*$", name) else name
     name = name.rstrip(".")
     best: tuple[object, ...] | None = None
     winner = NONE
-    for s in specs:
-        kind = s.path_type or "path_beg"
-        for pattern in s.paths:
+    for s, match in [(asked, d.match) for asked in specs for d in asked.destinations]:
+        kind = match.path_type or "path_beg"
+        for pattern in match.paths:
             hit = {
                 "path_beg": path.startswith(pattern),
                 "path": path == pattern,
@@ -332,7 +332,7 @@ def oracle(specs: Sequence[RouteSpec], host: str | None, path: str) -> str:
             if not hit:
                 continue
             first = pattern.startswith("/.well-known/") and kind in ("path_beg", "path")
-            for domain in s.domains or ("",):
+            for domain in match.domains or ("",):
                 domain = domain.lower()
                 if domain.startswith("*."):
                     if not (name.endswith(domain[1:]) and len(name) > len(domain[1:])):
@@ -346,9 +346,9 @@ def oracle(specs: Sequence[RouteSpec], host: str | None, path: str) -> str:
                     rank = (2, 0)
                 # An exact path is the longest there can be; at one length a prefix stands before the other kinds.
                 order = {"path": (0, 0, 0), "path_beg": (1, -len(pattern), 0)}.get(kind, (1, -len(pattern), 1))
-                key = (not first, rank, order, s.service)
+                key = (not first, rank, order, s.name)
                 if best is None or key < best:  # type: ignore[operator]
-                    best, winner = key, s.service
+                    best, winner = key, s.name
     return winner
 
 
@@ -363,7 +363,7 @@ def some_path(rng: random.Random) -> str:
     return path + rng.choice(("", "", "/", "b"))
 
 
-def some_spec(rng: random.Random, service: str) -> RouteSpec:
+def some_spec(rng: random.Random, service: str) -> ServiceSpec:
     kind = rng.choice(("", "", "path_beg", "path", "path_dir", "path_end", "path_sub", "path_reg"))
     texts = {some_path(rng) for _ in range(rng.randint(1, 3))}
     if kind in ("path_end", "path_sub"):

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,11 +23,12 @@ from proxy_api.core.errors import ApplyFailed
 from proxy_api.core.plan import Nothing, Reload, Runtime, plan
 from proxy_api.core.release import Release, admit
 from proxy_api.core.render import Bind, Rendered, Renderer, Surroundings
-from proxy_api.core.route import RouteSpec
-from proxy_api.core.state import ProxyState, Server, Service, resolve
+from proxy_api.core.resolve import resolve
+from proxy_api.core.state import ProxyState, Server, Service
 from proxy_api.haproxy.apply import Applier
 from proxy_api.haproxy.control import Haproxy
 from proxy_api.haproxy.global_config import auto_maxconn, text_environment
+from tests.specs import backend_of, served, spec_of
 
 ADD = "New server registered."
 CHECK = " check inter 2s fastinter 500ms downinter 2s fall 3 rise 2"
@@ -41,7 +43,7 @@ def service(name: str, *ports: int, paths: tuple[str, ...] = (), skip_check: boo
             weight: int = 1) -> Service:
     servers = tuple(Server(f"n_{number}_{port}", "127.0.0.1", port, weight=weight)
                     for number, port in enumerate(ports) if port)
-    return Service(RouteSpec(name, paths=paths or (f"/{name}",), skip_check=skip_check), servers)
+    return served(spec_of(name, paths=paths or (f"/{name}",), skip_check=skip_check), servers)
 
 
 CASES = [
@@ -88,7 +90,7 @@ def test_a_server_that_is_still_on_its_way_out_is_taken_back() -> None:
 
 
 def test_an_address_and_a_weight_that_change_together() -> None:
-    old, new = rendered(service("a", 1)), rendered(Service(RouteSpec("a", paths=("/a",)),
+    old, new = rendered(service("a", 1)), rendered(served(spec_of("a", paths=("/a",)),
                                                            (Server("n_0_1", "127.0.0.1", 2, weight=3),)))
     step = plan(old.config.digest, old, new)
     assert isinstance(step, Runtime)
@@ -110,7 +112,7 @@ def test_a_new_server_that_does_not_answer_begins_as_down() -> None:
         f"add server a-be/n_1_2 127.0.0.1:2{CHECK}", "enable health a-be/n_1_2", *begin]
     assert beginning([service("a", 1)], [service("a", 1, 2)], {2}, [("a-be", "n_1_2")]) == [
         "set server a-be/n_1_2 addr 127.0.0.1 port 2", "set server a-be/n_1_2 weight 1", *begin]
-    assert beginning([service("a", 1, 2)], [Service(RouteSpec("a", paths=("/a",)), (
+    assert beginning([service("a", 1, 2)], [served(spec_of("a", paths=("/a",)), (
         Server("n_0_1", "127.0.0.1", 1), Server("n_1_2", "127.0.0.1", 3)))], {3}) == [
         begin[0], "set server a-be/n_1_2 addr 127.0.0.1 port 3", *begin[1:]]
 
@@ -129,9 +131,9 @@ def test_others_begin_as_up(before: list[Service], after: list[Service], silent:
     ([service("a", 1)], [service("a", 1), service("b", 1)]),
     ([service("a", 1), service("b", 1)], [service("a", 1)]),
     ([service("a", 1)], [service("a", 1, skip_check=True)]),
-    ([Service(RouteSpec("a", paths=("/a",)))], [Service(RouteSpec("a", paths=("/a",), domains=("x.com",)))]),
-    ([Service(RouteSpec("a", paths=("/a",)))], [Service(RouteSpec("a", paths=("/a",), path_type="path_reg"))]),
-    ([service("a", 1)], [Service(RouteSpec("a", paths=("/a",)), (Server("n_0_1", "a.example", 1, True),))]),
+    ([served(spec_of("a", paths=("/a",)))], [served(spec_of("a", paths=("/a",), domains=("x.com",)))]),
+    ([served(spec_of("a", paths=("/a",)))], [served(spec_of("a", paths=("/a",), path_type="path_reg"))]),
+    ([service("a", 1)], [served(spec_of("a", paths=("/a",)), (Server("n_0_1", "a.example", 1, True),))]),
 ])
 def test_structure_is_a_reload(before: list[Service], after: list[Service]) -> None:
     old, new = rendered(*before), rendered(*after)
@@ -181,13 +183,12 @@ def live() -> Iterator[Live]:
 
 names = st.sampled_from("abc")
 paths = st.lists(st.sampled_from(("/", "/x", "/x/y", "/z;1")), min_size=1, unique=True).map(tuple)
-specs = st.builds(RouteSpec, names, paths=paths, domains=st.sampled_from(((), ("x.com",))), skip_check=st.booleans())
+specs = st.builds(spec_of, names, paths=paths, domains=st.sampled_from(((), ("x.com",))), skip_check=st.booleans())
 servers = st.lists(st.builds(lambda n, p, w: Server(f"n_{n}_{p}", "127.0.0.1", p, weight=w), st.integers(0, 3),
                              st.integers(1, 2), st.sampled_from((1, 1, 7, 256))),
                    max_size=4, unique_by=lambda s: s.name).map(tuple)
 states = st.dictionaries(names, st.tuples(specs, servers), max_size=3).map(
-    lambda found: ProxyState(tuple(Service(RouteSpec(name, paths=spec.paths, domains=spec.domains,
-                                                     skip_check=spec.skip_check), has)
+    lambda found: ProxyState(tuple(served(replace(spec, name=name), has)
                                    for name, (spec, has) in sorted(found.items()))))
 
 
@@ -201,9 +202,9 @@ def test_after_any_sequence_haproxy_has_exactly_what_was_wanted(live: Live, sequ
         assert runtime.deviations(observed, live.served) == ()
         here = {backend: {name for name, seen in found.items() if seen.active}
                 for backend, found in observed.servers.items()}
-        wanted = {s.spec.backend: {server.name for server in s.servers} for s in state.services if s.servers}
+        wanted = {backend_of(s.spec): {server.name for server in s.servers} for s in state.services if s.servers}
         assert {backend: found for backend, found in here.items() if found} == wanted
-        assert {(s.spec.backend, server.name): server.weight for s in state.services for server in s.servers} == {
+        assert {(backend_of(s.spec), server.name): server.weight for s in state.services for server in s.servers} == {
             (backend, name): seen.weight for backend, found in observed.servers.items()
             for name, seen in found.items() if seen.active}
         assert live.haproxy.runtime.serving() == live.served.config.digest == live.haproxy.files.current_digest()
@@ -306,7 +307,7 @@ def proxy(consul: ConsulServer) -> Iterator[ProxyProcess]:
 ])
 def test_consuls_weights_in_haproxys_range(consuls: tuple[int, ...], haproxys: tuple[int, ...]) -> None:
     found = [Instance("n", str(number), "a", "10.0.0.1", 80 + number, weight=w) for number, w in enumerate(consuls)]
-    release = Release(RouteSpec("a", paths=("/a",)), (admit("a", "any", found),))
+    release = Release(spec_of("a", paths=("/a",)), (admit("a", "any", found),))
     made = resolve({"a": release}, None, (), ProxyState()).state.services[0]
     assert tuple(server.weight for server in made.servers) == haproxys
 

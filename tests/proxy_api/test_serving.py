@@ -238,7 +238,7 @@ def test_the_keys_of_2016_are_written_as_they_were(
               pathType="path_beg", skipCheck="true")
     found = {k.removeprefix("docker-flow/go-demo/"): v for k, v in consul.kv("docker-flow/go-demo/").items()}
     record = json.loads(found.pop("route"))
-    assert record["schema"] == 1
+    assert record["schema"] == 2
     assert found == {"path": "/a,/b", "color": "blue", "domain": "x.com", "pathtype": "path_beg", "skipcheck": "true",
                      "consultemplatefepath": "", "consultemplatebepath": ""}
 
@@ -361,3 +361,26 @@ def test_other_endpoints(proxy: ProxyProcess) -> None:
 
 def _state(proxy: ProxyProcess) -> dict[str, dict[str, object]]:
     return dict(proxy.api("state").json["Services"])
+
+
+def test_destinations_of_one_service_have_backends_of_their_own_and_come_back(
+        consul: ConsulServer, origins: dict[str, Origin]) -> None:
+    """Two expressions of one service went both to the first one's backend."""
+    add(consul, "go-demo", origins["a"])
+    asked = {"serviceName": "go-demo", "servicePath.1": "^/one", "pathType.1": "path_reg", "servicePath.2": "^/two",
+             "pathType.2": "path_reg", "port.2": str(origins["b"].port), "outboundHostname.2": origins["b"].host,
+             "servicePath.3": "/three", "port.3": str(origins["c"].port), "outboundHostname.3": origins["c"].host}
+    where = {"/one": {"a"}, "/two": {"b"}, "/three": {"c"}}
+    with ProxyProcess(consul.address) as proxy:
+        assert proxy.api("reconfigure", **asked).status == 200
+        assert {path: proxy.instances(path) for path in where} == where
+        add(consul, "go-demo", origins["c"])
+        answer = proxy.api("reconfigure", **asked)
+        assert (answer.status, answer.json["Change"]) == (200, "runtime"), "an instance more, in one backend of three"
+        assert proxy.instances("/one") == {"a", "c"}
+        assert {path: proxy.instances(path) for path in ("/two", "/three")} == {"/two": {"b"}, "/three": {"c"}}
+        configuration = (proxy.configs_path / "current" / "haproxy.cfg").read_text()
+        assert all(f"\nbackend {name}\n" in configuration
+                   for name in ("go-demo-be", f"go-demo-be{origins['b'].port}", f"go-demo-be{origins['c'].port}"))
+    with ProxyProcess(consul.address) as proxy:
+        assert {path: proxy.instances(path) for path in where} == {**where, "/one": {"a", "c"}}

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from proxy_api.api import views
 from proxy_api.api.metrics import Metrics
 from proxy_api.core.messages import Outcome, Report
-from proxy_api.core.route import RouteSpec
+from proxy_api.core.spec import ServiceSpec
 
 CALL = f"{views.PREFIX}/reconfigure?serviceName=x&servicePath=/x"
 
@@ -20,7 +20,7 @@ CALL = f"{views.PREFIX}/reconfigure?serviceName=x&servicePath=/x"
 def test_at_most_so_many_changes_wait_and_the_next_is_told_at_once() -> None:
     hold, inside = threading.Event(), threading.Semaphore(0)
 
-    def change(service: str, spec: RouteSpec | None, dry_run: bool) -> Outcome:
+    def change(service: str, spec: ServiceSpec | None, dry_run: bool) -> Outcome:
         inside.release()
         assert hold.wait(30)
         return Outcome(1, 1, "nothing", "")
@@ -45,7 +45,7 @@ def test_at_most_so_many_changes_wait_and_the_next_is_told_at_once() -> None:
 def test_dry_runs_leave_room_for_changes() -> None:
     hold, inside = threading.Event(), threading.Semaphore(0)
 
-    def change(service: str, spec: RouteSpec | None, dry_run: bool) -> Outcome:
+    def change(service: str, spec: ServiceSpec | None, dry_run: bool) -> Outcome:
         if dry_run:
             inside.release()
             assert hold.wait(30)
@@ -68,7 +68,7 @@ def test_dry_runs_leave_room_for_changes() -> None:
 
 
 def test_a_defect_has_every_key() -> None:
-    def change(service: str, spec: RouteSpec | None, dry_run: bool) -> Outcome:
+    def change(service: str, spec: ServiceSpec | None, dry_run: bool) -> Outcome:
         raise RuntimeError("a defect")
 
     parts = views.Parts(change, lambda whole: Report(""), lambda report: "", Metrics(), "docker-flow")

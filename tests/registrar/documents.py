@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from registrar.container import Container, from_inspect
-from registrar.endpoints import Node
-from registrar.settings import Settings, read_settings
+from engine.container import Container, from_inspect
+from registrar.core.endpoints import Node
+from registrar.core.settings import Settings, read_settings
 
 NODE = Node("n1", "10.0.0.5", "")
 WILD = "0.0.0.0"

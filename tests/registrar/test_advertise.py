@@ -35,7 +35,7 @@ def inside(setup, *words, code=None):
 
 
 def addresses(setup, ip="", ip6=""):
-    code = ("import json; from registrar.advertise import node_addresses; "
+    code = ("import json; from registrar.network.node_addresses import node_addresses; "
             f"print(json.dumps(node_addresses({ip!r}, {ip6!r})))")
     done = inside(setup, code=code)
     assert done.returncode == 0, done.stderr

@@ -2,8 +2,8 @@
 
 import pytest
 
-from registrar.checks import Target, check_of
-from registrar.metadata import read_metadata
+from registrar.core.checks import Target, check_of
+from registrar.core.metadata import read_metadata
 
 # title: (keys without SERVICE_, the definition, the keys that are reported)
 CASES = {

@@ -2,7 +2,7 @@
 
 import pytest
 
-from registrar.container import from_inspect
+from engine.container import from_inspect
 from tests.registrar.documents import container, document
 
 STATES = {

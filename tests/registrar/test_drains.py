@@ -3,7 +3,7 @@
 import pytest
 
 from catalog.errors import CatalogRejected
-from registrar.drains import MARGIN_S, PAUSED, PAUSED_FOR_S, by_hand, is_ours
+from registrar.core.drains import MARGIN_S, PAUSED, PAUSED_FOR_S, by_hand, is_ours
 from tests.registrar.fakes import World
 
 WEB = "n1:a:8080"

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from registrar.container import Network
-from registrar.endpoints import Node
-from registrar.services import services_of
+from engine.container import Network
+from registrar.core.endpoints import Node
+from registrar.core.services import services_of
 from tests.registrar.documents import NODE, WILD, container, settings
 
 DUAL = Node("n1", "10.0.0.5", "fd00::5")

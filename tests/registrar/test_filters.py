@@ -2,8 +2,8 @@
 
 import pytest
 
-from registrar.options import UsageError
-from registrar.services import services_of
+from registrar.core.options import UsageError
+from registrar.core.services import services_of
 from tests.registrar.documents import NODE, WILD, container, settings
 
 WEB = {"ports": {"8080/tcp": [(WILD, 32768)]}, "name": "shop_web_1", "image": "team.example:5000/team/web:2.1",

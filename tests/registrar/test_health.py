@@ -2,8 +2,8 @@
 
 import pytest
 
-from registrar.grammar import duration_seconds
-from registrar.health import read_health
+from engine.health import read_health
+from registrar.core.grammar import duration_seconds
 from tests.registrar.fakes import World
 
 WEB = "n1:a:8080"
@@ -60,7 +60,7 @@ def test_health_between_signal_and_end_does_not_bring_it_back():
 def test_off_does_not_look_at_it():
     world = World()
     world.engine.run("a", **health("unhealthy", 3, BAD))
-    assert world.full().registered == (WEB,) and not world.agent.beats
+    assert world.full().registered == (WEB,) and not world.agent.heartbeats
 
 
 def test_the_mirror_reports_each_change_at_once_and_in_time_without_a_new_registration():
@@ -71,11 +71,11 @@ def test_the_mirror_reports_each_change_at_once_and_in_time_without_a_new_regist
     world.engine.run("a", **health("healthy", 0, GOOD))
     world.hint("a")
     world.hint("a")
-    assert world.agent.beats == [(check, "warning"), (check, "passing")]
+    assert world.agent.heartbeats == [(check, "warning"), (check, "passing")]
     assert world.reconciler.due_in() == pytest.approx(20)
     world.now += 20
     world.hint()
-    assert len(world.agent.beats) == 3 and len(world.agent.writes) == 1
+    assert len(world.agent.heartbeats) == 3 and len(world.agent.writes) == 1
 
 
 def test_a_ttl_check_is_reported_by_us_while_the_container_runs():
@@ -84,7 +84,7 @@ def test_a_ttl_check_is_reported_by_us_while_the_container_runs():
     for _ in range(3):
         world.hint()
         world.now += world.reconciler.due_in()
-    assert world.agent.beats == [(f"service:{WEB}", "passing")] * 3
+    assert world.agent.heartbeats == [(f"service:{WEB}", "passing")] * 3
     world.engine.run("a", env={"SERVICE_CHECK_TTL": "9s"}, state={"Running": False, "Pid": 0})
     world.hint("a")
     assert world.reconciler.due_in() is None
@@ -101,7 +101,7 @@ def test_a_check_that_the_agent_has_lost_lets_everything_be_read_again():
     assert world.hint().registered == (WEB,)
     world.now += 3
     world.hint()
-    assert world.agent.beats[-1] == (f"service:{WEB}", "passing") and not world.reconciler.retries.failures()
+    assert world.agent.heartbeats[-1] == (f"service:{WEB}", "passing") and not world.reconciler.retries.failures()
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("15s", 15), ("1m30s", 90), ("500ms", 0.5), ("1h", 3600), ("1.5s", 1.5)])

@@ -4,24 +4,25 @@ import logging
 import threading
 import time
 
-from registrar.hints import Hint, Hints, Reader
-from registrar.journal import Journal
-from registrar.metrics import Metrics
-from registrar.outside import EngineUnavailable, Happening
+from engine.errors import EngineUnavailable
+from engine.events import Event
+from registrar.shell.hints import Hint, Hints, Reader
+from registrar.status.journal import Journal
+from registrar.status.metrics import Metrics
 
 
 def test_many_marks_for_one_container_are_one_and_are_handed_over_once():
     hints = Hints()
     for _ in range(1000):
-        hints.touch(Happening("a"))
-    hints.touch(Happening("b", network=True))
+        hints.touch(Event("a"))
+    hints.touch(Event("b", network=True))
     assert hints.wait(0) == Hint(containers=frozenset("a"), rewired=frozenset("b"))
     assert hints.wait(0) == Hint()
 
 
 def test_waiting_ends_with_the_first_mark():
     hints = Hints()
-    threading.Timer(0.05, hints.touch, [Happening("a")]).start()
+    threading.Timer(0.05, hints.touch, [Event("a")]).start()
     began = time.monotonic()
     assert hints.wait(5).containers == {"a"} and time.monotonic() - began < 5
 
@@ -32,12 +33,12 @@ class BrokenStream:
     def __init__(self):
         self.calls = 0
 
-    def hints(self, connected):
+    def events(self, connected):
         self.calls += 1
         if self.calls == 2:
             raise EngineUnavailable("refused")
         connected()
-        yield Happening(f"c{self.calls}")
+        yield Event(f"c{self.calls}")
         if self.calls >= 3:
             time.sleep(60)
         raise EngineUnavailable("ended")
@@ -60,5 +61,5 @@ def test_a_stream_that_ends_is_opened_again_and_everything_is_looked_at():
 
 def test_what_happens_to_no_container_is_a_reason_to_look_at_everything():
     hints = Hints()
-    hints.touch(Happening("", event="update"))
+    hints.touch(Event("", event="update"))
     assert hints.wait(0) == Hint(everything=True)

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from registrar.journal import Journal, line
+from registrar.status.journal import Journal, line
 
 LINES = {
     "plain values stand as they are": ({"ms": 3, "id": "n1:web:80"}, "event=x ms=3 id=n1:web:80"),

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registrar.metadata import read_metadata
+from registrar.core.metadata import read_metadata
 
 LEVELS = ["SERVICE_NAME env", "SERVICE_NAME label", "SERVICE_1-100_NAME env", "SERVICE_1-100_NAME label",
           "SERVICE_50-60_NAME env", "SERVICE_50-60_NAME label", "SERVICE_50-60_UDP_NAME env",

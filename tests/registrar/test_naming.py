@@ -2,7 +2,7 @@
 
 import pytest
 
-from registrar.naming import default_id, default_name, node_id_from, read_custom_id, read_node_id
+from registrar.core.naming import default_id, default_name, node_id_from, read_custom_id, read_node_id
 from tests.registrar.documents import container
 
 COMPOSE = {"com.docker.compose.service": "app"}

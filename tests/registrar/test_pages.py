@@ -3,9 +3,9 @@
 import pytest
 
 from deploy.local import free_port, wait_until
-from registrar import pages
-from registrar.pages import Pages, fetch
-from registrar.tag_templates import Page
+from registrar.core.tag_templates import Page
+from registrar.network import pages
+from registrar.network.pages import Pages, fetch
 from tests.registrar.site import Site
 
 

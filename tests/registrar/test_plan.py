@@ -4,8 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from catalog.model import AgentService
-from registrar.plan import owned, plan, settle
-from registrar.registration import Registration, marked
+from registrar.core.plan import plan, settle
+from registrar.core.registered import owned
+from registrar.core.registration import Registration, marked
 
 ME, OTHER = "n1", "n2"
 

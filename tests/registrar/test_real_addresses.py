@@ -11,7 +11,7 @@ import docker
 import pytest
 
 from deploy.local import ROOT, Container, child_environment, free_port, network, wait_until
-from registrar.advertise import guess
+from registrar.network.node_addresses import guess
 
 pytestmark = pytest.mark.usefixtures("go_demo_image")
 NODE_IP = "127.7.7.7"

@@ -14,7 +14,7 @@ import pytest
 
 from deploy.local import ROOT, ConsulServer, RegistrarProcess, child_environment, free_port, wait_until
 from deploy.own_engine import ADDRESS, OwnEngine
-from registrar.docker_source import DockerSource
+from engine.docker_engine import DockerEngine
 
 SECOND = 1_000_000_000
 
@@ -78,7 +78,7 @@ def entries(consul):
 
 def test_an_engine_without_a_swarm_tells_of_no_services():
     with OwnEngine() as engine:
-        source = DockerSource({"DOCKER_HOST": engine.host})
+        source = DockerEngine({"DOCKER_HOST": engine.host})
         assert source.swarm_services() is None and source.swarm_address() == ""
         source.close()
 

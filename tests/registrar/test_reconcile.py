@@ -6,10 +6,9 @@ import pytest
 
 from catalog.errors import CatalogDenied, CatalogRejected, CatalogUnavailable
 from catalog.model import AgentService
-from registrar.drains import End, Signal
-from registrar.early import Early
-from registrar.outside import EngineUnavailable
-from registrar.reconcile import NO_LEADER
+from engine.errors import EngineUnavailable
+from engine.events import Exit
+from registrar.shell.registry import NO_LEADER
 from tests.registrar.fakes import World
 
 STOPPED = {"state": {"Running": False, "Pid": 0, "ExitCode": 0}}
@@ -58,7 +57,7 @@ def test_an_end_and_a_new_start_at_once_is_the_new_run(world):
     world.engine.run("a", port=1)
     world.full()
     world.engine.run("a", port=2, state={"StartedAt": "1970-01-01T00:00:50Z"})
-    world.reconciler.note([End("a", 0, 40)])
+    world.reconciler.note([Exit("a", 0, 40)])
     assert world.hint("a").registered == ("n1:a:8080",)
     assert world.agent.services["n1:a:8080"].port == 2 and len(world.agent.writes) == 2
 
@@ -245,6 +244,18 @@ def test_a_consul_that_goes_away_ends_the_pass_and_no_service_is_blamed(world):
     assert world.full().registered == ("n1:b:8080",)
 
 
+def test_what_was_written_before_consul_went_away_is_not_written_again(world):
+    world.engine.run("a")
+    world.full()
+    world.engine.run("b", id="a")
+    world.agent.before = lambda question, of: setattr(world.agent, "away", question == "deregister" or world.agent.away)
+    with pytest.raises(CatalogUnavailable):
+        world.hint("a")
+    world.agent.before, world.agent.away = lambda question, of: None, False
+    assert world.hint().deregistered == ("n1:a:8080",)
+    assert world.agent.writes.count(("register", "n1:b:8080")) == 1
+
+
 def test_a_failed_removal_is_tried_again(world):
     world.engine.run("a")
     world.full()
@@ -289,7 +300,7 @@ def test_withdraw_takes_out_our_entries_and_nobody_elses(world):
 def test_an_operators_maintenance_outlives_a_change(world, check):
     world.engine.run("a", port=1, env=check)
     world.full()
-    world.agent.checks["_service_maintenance:n1:a:8080"] = "n1:a:8080"
+    world.agent.agent_maintenance("n1:a:8080", "work on the disk")
     world.engine.run("a", port=2)
     world.hint("a")
     assert world.agent.services["n1:a:8080"].port == 2
@@ -310,9 +321,9 @@ def test_an_entry_that_is_back_after_it_was_removed_is_left_alone_and_reported(w
     world.agent.services["n1:x:80"] = theirs("x")
     for _ in range(3):
         outcome = world.full()
-        assert not outcome.deregistered and "n1:x:80" in outcome.draft.rivals[0]
+        assert not outcome.deregistered and "n1:x:80" in outcome.draft.conflicts[0]
     del world.agent.services["n1:x:80"]
-    assert not world.full().draft.rivals
+    assert not world.full().draft.conflicts
 
 
 def test_an_id_that_two_overwrite_in_turn_is_left_to_the_other_one(world):
@@ -322,7 +333,7 @@ def test_an_id_that_two_overwrite_in_turn_is_left_to_the_other_one(world):
         world.agent.services["n1:a:8080"] = theirs("x", "n1:a:8080", turn)
         world.full()
     assert world.agent.services["n1:a:8080"] == theirs("x", "n1:a:8080", 2)
-    assert "n1:a:8080" in world.full().draft.rivals[0]
+    assert "n1:a:8080" in world.full().draft.conflicts[0]
 
 
 def test_a_correction_of_an_edit_by_hand_is_no_rivalry(world):
@@ -340,7 +351,7 @@ def test_stopping_and_starting_a_container_is_no_rivalry(world):
         world.full()
         world.engine.run("a", **STOPPED)
         world.full()
-    assert not world.full().draft.rivals
+    assert not world.full().draft.conflicts
 
 
 # --- what Registrator left behind ------------------------------------------------------------------------------------
@@ -476,71 +487,6 @@ def test_an_event_of_a_container_without_the_label_says_no_more_of_it_than_a_lis
     assert world.hint("foreign").draft.skips == () and world.ids == []
 
 
-def test_at_start_consul_need_not_wait_for_the_last_container(world):
-    for name in ("a", "b", "c"):
-        world.engine.run(name)
-    before, look = [], world.engine.inspect
-
-    def inspect(container_id):
-        before.append([key for _, key in world.agent.writes])
-        return look(container_id)
-
-    world.engine.inspect = inspect
-    outcome = world.full()
-    assert before == [[], ["n1:a:8080"], ["n1:a:8080", "n1:b:8080"]]
-    assert outcome.registered == ("n1:a:8080", "n1:b:8080", "n1:c:8080") == tuple(k for _, k in world.agent.writes)
-    # Later passes decide first: an entry that vanished may have been taken out for a reason.
-    world.agent.services.clear()
-    before.clear()
-    assert len(world.full().registered) == 3
-    assert before == [[key for _, key in world.agent.writes[:3]]] * 3
-
-
-def test_what_was_sent_early_and_refused_is_a_failure_that_is_tried_again(world):
-    world.engine.run("a")
-    world.engine.run("b")
-    world.agent.refuse["n1:a:8080"] = CatalogRejected("no")
-    outcome = world.full()
-    assert outcome.registered == ("n1:b:8080",)
-    assert outcome.failed == (("n1:a:8080", "no"),)
-    assert [key for _, key in world.agent.writes] == ["n1:a:8080", "n1:b:8080"]
-    world.agent.refuse.clear()
-    world.now += 60
-    assert world.hint().registered == ("n1:a:8080",)
-
-
-def test_what_was_sent_early_and_then_decided_otherwise_has_ended_before_the_rest_is_written(world):
-    world.engine.run("a")
-    one = world.reconciler.preview().registrations[0]
-    order = []
-    early = Early(lambda write: lambda: order.append(write()))
-    early.send(one, lambda: "early")
-    assert early.take(replace(one, name="other")) is None
-    assert order == ["early"]
-    assert not early.finish(), "it is settled"
-    early.send(one, lambda: "again")
-    early.take(one)()
-    assert order == ["early", "again"]
-
-
-def test_nothing_is_sent_early_that_others_have_a_say_in(world):
-    world.engine.run("a", env={"SERVICE_ID": "x"})
-    world.engine.run("b")
-    world.reconciler.note([Signal("b", 15, world.now + 1)])
-    look, early = world.engine.inspect, []
-
-    def inspect(container_id):
-        early.extend(world.agent.writes)
-        return look(container_id)
-
-    world.engine.inspect = inspect
-    world.engine.run("c")
-    world.full()
-    assert early == []
-    assert ("register", "n1:b:8080") not in world.agent.writes, "it was sent its stop signal"
-    assert world.reconciler.preview().plan.register == ()
-
-
 def test_a_preview_writes_nothing_and_neither_does_a_second_start(world):
     world.engine.run("a")
     assert [r.id for r in world.reconciler.preview().plan.register] == ["n1:a:8080"]
@@ -552,7 +498,7 @@ def test_a_preview_writes_nothing_and_neither_does_a_second_start(world):
     assert len(world.agent.writes) == 1
 
 
-def test_what_was_sent_before_the_engine_went_away_is_taken_up_by_the_next_pass(world):
+def test_a_look_that_ends_half_way_writes_nothing(world):
     world.engine.run("a")
     world.engine.run("b")
     look = world.engine.inspect
@@ -565,7 +511,6 @@ def test_what_was_sent_before_the_engine_went_away_is_taken_up_by_the_next_pass(
     world.engine.inspect = inspect
     with pytest.raises(EngineUnavailable):
         world.full()
-    assert world.agent.writes == [("register", "n1:a:8080")]
+    assert world.agent.writes == []
     world.engine.inspect = look
-    assert world.full().registered == ("n1:b:8080",)
-    assert world.agent.writes == [("register", "n1:a:8080"), ("register", "n1:b:8080")]
+    assert world.full().registered == ("n1:a:8080", "n1:b:8080")

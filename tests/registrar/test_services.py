@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registrar.grammar import is_loopback
-from registrar.plan import plan
-from registrar.services import Offer, services_of
+from registrar.core.grammar import is_loopback
+from registrar.core.plan import plan
+from registrar.core.services import Offer, services_of
 from tests.registrar.documents import NODE, WILD, container, settings
 
 WEB = {"8080/tcp": [(WILD, 32768)]}

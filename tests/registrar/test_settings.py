@@ -2,8 +2,9 @@
 
 import pytest
 
-from registrar.options import OPTIONS, UsageError, unknown_variables, usage
-from registrar.settings import Settings, read_settings
+from registrar.core.option_rows import OPTIONS
+from registrar.core.options import UsageError, unknown_variables, usage
+from registrar.core.settings import Settings, read_settings
 
 URI = "consul://10.0.0.9:8500"
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from registrar.swarm import SwarmService, SwarmUnavailable, from_service
+from engine.errors import SwarmUnavailable
+from engine.swarm import SwarmService, from_service
 from tests.registrar.documents import WILD
 from tests.registrar.fakes import World
 

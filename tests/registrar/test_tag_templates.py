@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deploy.local import ROOT
-from registrar.services import services_of
-from registrar.tag_functions import OWN, USAGES
-from registrar.tag_templates import Page, nothing_yet, read_tags, tags_of
+from registrar.core.services import services_of
+from registrar.core.tag_functions import OWN, USAGES
+from registrar.core.tag_templates import Page, nothing_yet, read_tags, tags_of
 from tests.registrar.documents import NODE, WILD, container, document, settings
 
 DOCUMENT = document(

@@ -4,11 +4,11 @@ import logging
 
 import pytest
 
-from registrar.journal import Journal
-from registrar.loop import tell
-from registrar.outcome import Draft, Outcome
-from registrar.plan import Plan
-from registrar.services import Skip
+from registrar.core.outcome import Draft, Outcome
+from registrar.core.plan import Plan
+from registrar.core.services import Skip
+from registrar.shell.loop import tell
+from registrar.status.journal import Journal
 
 
 def lines(caplog, skips):

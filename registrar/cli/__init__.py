@@ -1,0 +1,1 @@
+"""What the command line needs besides the parts that it starts."""

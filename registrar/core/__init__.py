@@ -1,0 +1,1 @@
+"""What is to stand in Consul, and why: values and decisions."""
