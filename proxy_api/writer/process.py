@@ -29,6 +29,7 @@ from proxy_api.haproxy import bind_probe
 from proxy_api.haproxy.certificates import Certificates
 from proxy_api.haproxy.control import Haproxy
 from proxy_api.haproxy.global_config import Around, bootstrap, text_environment
+from proxy_api.haproxy.hosts_file import HostsFile
 from proxy_api.haproxy.template_files import TemplateFiles
 from proxy_api.writer import writer_rpc
 from proxy_api.writer.passes import Sync
@@ -49,7 +50,8 @@ def run(settings: Settings) -> None:
     # wait that long while a big catalog is read.
     sys.setswitchinterval(0.0005)
     sync = Sync(store, haproxy, TemplateFiles(settings.consul_templates_path),
-                Around(bootstrap(settings, haproxy.runtime.path), Certificates(settings.certs_path)),
+                Around(bootstrap(settings, haproxy.runtime.path), Certificates(settings.certs_path),
+                       HostsFile()),
                 Renderer(text_environment()), History(settings.configs_path, settings.proxy_instance_name),
                 bind_probe.unbindable, settings.drain_timeout)
     stop = threading.Event()
