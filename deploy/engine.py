@@ -275,9 +275,11 @@ def _run(command: list[str]) -> int:
         def pass_on(number: int, _frame: object) -> None:
             process.send_signal(number)
 
-        # Ctrl-C reaches the command by itself; both handlers only keep us here until it has ended.
+        # Ctrl-C reaches the command by itself; the handlers only keep us here until it has ended.
         signal.signal(signal.SIGINT, lambda *_: None)
         signal.signal(signal.SIGTERM, pass_on)
+        if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as nohup has it
+            signal.signal(signal.SIGHUP, pass_on)
         returncode = process.wait()
     return returncode if returncode >= 0 else 128 - returncode
 

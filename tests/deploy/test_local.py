@@ -209,3 +209,15 @@ def test_another_user_of_the_engine_leaves_it_running_with_its_containers(go_dem
 def test_the_exit_code_of_a_command_beside_the_engine_is_passed_on(engine: None) -> None:
     command = [sys.executable, "-m", "deploy.engine", "run", "--", "sh", "-c", "exit 7"]
     assert subprocess.run(command, cwd=ROOT, timeout=60, check=False).returncode == 7
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_held_engine_is_held_until_the_command_has_ended(engine: None, number: int, tmp_path: Path) -> None:
+    """A signal goes on to the command, and what it says at its end is the last thing that is said."""
+    words = f"trap 'echo told; exit 3' {signal.Signals(number).name[3:]}; echo ready; while :; do sleep 0.05; done"
+    command = [sys.executable, "-m", "deploy.engine", "run", "--", "sh", "-c", words]
+    with run(command, log=tmp_path / "log") as holder:
+        holder.wait_until(lambda: "ready" in holder.output(), 20, "the command runs")
+        holder.signal(number)
+        assert holder.wait(20) == 3
+        assert holder.output() == "ready\ntold\n"
