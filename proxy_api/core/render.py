@@ -53,6 +53,7 @@ class Surroundings:
     stats_pass_hash: str = ""
     stats_uri: str = "/admin?stats"
     max_old_workers: int = 20
+    hosts: tuple[tuple[str, str], ...] = ()  # name and address, of the machine's hosts file
 
     def shared_binds(self) -> tuple[str, ...]:
         """Every address of the shared frontend, bound now or only once there is a certificate."""
@@ -137,6 +138,8 @@ class Renderer:
     def __init__(self, environment: Environment) -> None:
         self._environment = environment
         self._services: Memo[ServiceText] = Memo()
+        self._hosts: tuple[tuple[str, str], ...] = ()
+        self._addresses: Mapping[str, str] = {}
         self._routes: Memo[tuple[Routing, Mapping[str, str]]] = Memo()
         self._heads: Memo[str] = Memo()
 
@@ -144,6 +147,7 @@ class Renderer:
         """Another one that remembers the same."""
         other = Renderer(self._environment)
         other._services, other._routes, other._heads = self._services.copy(), self._routes.copy(), self._heads.copy()
+        other._hosts, other._addresses = self._hosts, self._addresses
         return other
 
     def __call__(self, state: ProxyState, around: Surroundings) -> Rendered:
@@ -151,6 +155,8 @@ class Renderer:
         specs = tuple([s.spec for s in state.services])
         routes, maps = self._routes.get(specs, lambda: _arranged(specs))
         services = state.services
+        if around.hosts != self._hosts:
+            self._hosts, self._addresses, self._services = around.hosts, dict(around.hosts), Memo()
         texts = tuple(self._services.all([spec.name for spec in specs], services,
                                          lambda place: self._service(services[place])))
         checks = check_options(sum([text.checked for text in texts]))
@@ -189,7 +195,7 @@ class Renderer:
             checked=sum(server.checked for server in servers), resolves=any(server.fixed for server in servers))
 
     def _backend(self, backend: Backend) -> BackendText:
-        servers = tuple(backend_rules.server_line(server, backend) for server in backend.servers)
+        servers = tuple(backend_rules.server_line(server, backend, self._addresses) for server in backend.servers)
         rules = (*backend_rules.rules(backend), *(str(server) for server in servers if server.fixed))
         frame = self._environment.get_template("backend.cfg.j2").render(
             name=backend.name, rules=rules, servers=_SERVERS)

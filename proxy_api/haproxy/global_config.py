@@ -14,6 +14,7 @@ from proxy_api.core.errors import Fault, InvalidSettings
 from proxy_api.core.render import Bind, Surroundings
 from proxy_api.core.settings import Settings
 from proxy_api.haproxy.certificates import Certificates
+from proxy_api.haproxy.hosts_file import HostsFile
 
 MAX_AUTO_MAXCONN = 50_000
 
@@ -59,13 +60,13 @@ def auto_maxconn(open_files: int) -> int:
 
 
 class Around:
-    """The surroundings of now: those of the settings with the certificates that are there."""
+    """The surroundings of now: those of the settings with the certificates and the hosts that are there."""
 
-    def __init__(self, base: Surroundings, certificates: Certificates) -> None:
-        self._base, self._certificates = base, certificates
+    def __init__(self, base: Surroundings, certificates: Certificates, hosts: HostsFile) -> None:
+        self._base, self._certificates, self._hosts = base, certificates, hosts
 
     def __call__(self) -> Surroundings:
-        return replace(self._base, certificates=self._certificates.usable())
+        return replace(self._base, certificates=self._certificates.usable(), hosts=self._hosts.names())
 
 
 def _user(name: str) -> str:

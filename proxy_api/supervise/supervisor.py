@@ -26,6 +26,7 @@ from proxy_api.core.state import ProxyState
 from proxy_api.haproxy.certificates import Certificates
 from proxy_api.haproxy.control import Haproxy
 from proxy_api.haproxy.global_config import Around, bootstrap, text_environment
+from proxy_api.haproxy.hosts_file import HostsFile
 from proxy_api.haproxy.processes import environment
 from proxy_api.supervise.liveness import Pulse, Watchdog
 from proxy_api.supervise.processes import Child, Forked, Process
@@ -101,7 +102,8 @@ class Supervisor:
         except BlockingIOError:
             raise CannotStart(f"CONFIGS_PATH: {self._base} is in use by another proxy-api; give each its own") from None
         _require_version(self._settings.haproxy_bin)
-        around = Around(bootstrap(self._settings, self._haproxy.runtime.path), Certificates(self._settings.certs_path))
+        around = Around(bootstrap(self._settings, self._haproxy.runtime.path), Certificates(self._settings.certs_path),
+                        HostsFile())
         self._haproxy.files.mend()
         if self._haproxy.files.current_digest() is None:
             empty = render.render(ProxyState(), around(), text_environment())

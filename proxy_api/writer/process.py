@@ -28,6 +28,7 @@ from proxy_api.haproxy import bind_probe
 from proxy_api.haproxy.certificates import Certificates
 from proxy_api.haproxy.control import Haproxy
 from proxy_api.haproxy.global_config import Around, bootstrap, text_environment
+from proxy_api.haproxy.hosts_file import HostsFile
 from proxy_api.haproxy.template_files import TemplateFiles
 from proxy_api.writer.rpc_server import Server
 from proxy_api.writer.writer import Writer
@@ -48,7 +49,7 @@ def run(settings: Settings) -> None:
     # wait that long while a big catalog is read.
     sys.setswitchinterval(0.0005)
     writer = Writer(store, haproxy, TemplateFiles(settings.consul_templates_path),
-                    Around(bootstrap(settings, haproxy.runtime.path), Certificates(settings.certs_path)),
+                    Around(bootstrap(settings, haproxy.runtime.path), Certificates(settings.certs_path), HostsFile()),
                     Renderer(text_environment()), Lineage(settings.configs_path, settings.proxy_instance_name),
                     bind_probe.unbindable, settings.drain_timeout)
     stop = threading.Event()
