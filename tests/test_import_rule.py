@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("catalog", "gotemplate", "proxy_api", "registrar")
+PACKAGES = ("catalog", "gotemplate", "logs", "proxy_api", "registrar")
 
 # What a room may import of its own program. A folder's place says it: cores import cores, edges import cores, the
 # writer joins edges, entries build the parts.
@@ -136,8 +136,9 @@ def test_a_library_has_one_door(library: str, owners: set[str]) -> None:
 
 
 @pytest.mark.parametrize(("package", "others"), [
-    ("catalog", {"gotemplate", "registrar", "proxy_api"}),
-    ("gotemplate", {"catalog", "registrar", "proxy_api"}),
+    ("catalog", {"gotemplate", "logs", "registrar", "proxy_api"}),
+    ("gotemplate", {"catalog", "logs", "registrar", "proxy_api"}),
+    ("logs", {"catalog", "gotemplate", "registrar", "proxy_api"}),
     ("registrar", {"proxy_api"}),
     ("proxy_api", {"registrar"}),
 ])
