@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from deploy.process import ROOT
-
 from proxy_api.core import legacy_settings, settings
 from proxy_api.core.errors import InvalidSettings
 from proxy_api.core.settings import SETTINGS, BindItem, from_environ
