@@ -77,16 +77,3 @@ def stats_port(text: str) -> str:
 def maxconn(text: str) -> int:
     """0 for auto."""
     return 0 if text == "auto" else grammar.number(1, 10_000_000)(text)
-
-
-def parted(address: str) -> tuple[str, int]:
-    """Host and port of an `addr:port`; the host without brackets, "" for all of them."""
-    host, _, port = address.rpartition(":")
-    return host.strip("[]").removeprefix("*"), int(port)
-
-
-def overlap(one: str, other: str) -> bool:
-    """Whether two `addr:port` cannot both be bound, by what they say: names are not looked up."""
-    (host, port), (other_host, other_port) = parted(one), parted(other)
-    wildcards = ("", "0.0.0.0", "::")
-    return port == other_port and (host == other_host or host in wildcards or other_host in wildcards)

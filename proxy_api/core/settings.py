@@ -13,6 +13,7 @@ from typing import Any
 from proxy_api.core import grammar, legacy_settings
 from proxy_api.core import setting_rules as rules
 from proxy_api.core.errors import Fault, InvalidSettings
+from proxy_api.core.listeners import FRONTEND, Listener, clashes
 from proxy_api.core.setting_rules import BindItem
 
 # The predecessor's defaults, in seconds (reference/proxy-api.md section 3), and HAProxy's names for them.
@@ -83,7 +84,10 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("MAX_OLD_WORKERS", grammar.number(1, 1000), "20",
             "How many reloads what a reload replaced may outlive; each one takes as much memory as HAProxy itself."),
     Setting("DRAIN_TIMEOUT", grammar.number(0, 86400), "30",
-            "Seconds that running requests get at SIGTERM before HAProxy is ended."),
+            "Seconds that running requests get on a server that has left before they are cut."),
+    Setting("STOP_TIMEOUT", grammar.number(0, 86400), "5",
+            "Seconds that running requests get at SIGTERM before HAProxy is ended. All else takes four at most, and "
+            "Docker gives ten for everything."),
     Setting("HAPROXY_BIN", grammar.single_line, "haproxy", "The HAProxy program, 2.6 or later."),
     Setting("HAPROXY_USER", grammar.optional_name, "haproxy",
             "User that HAProxy's workers run as when started as root; empty to stay root."),
@@ -125,6 +129,7 @@ class Settings:
     hard_stop_after: int
     max_old_workers: int
     drain_timeout: int
+    stop_timeout: int
     haproxy_bin: str
     haproxy_user: str
     access: Mapping[str, str] = field(default_factory=dict)
@@ -154,6 +159,14 @@ class Settings:
             return ""
         host, _, port = self.stats_port.rpartition(":")
         return f"{host or ('*' if self.stats_user else '127.0.0.1')}:{port}"
+
+    def listeners(self) -> tuple[Listener, ...]:
+        """Every address to listen on: the API's, then HAProxy's."""
+        stats = (Listener("STATS_PORT", self.stats_bind),) if self.stats_bind else ()
+        return (Listener("PORT", self.api_bind), *stats,
+                *(Listener(name, item.address, item.options, item.tls)
+                  for name, items in zip(FRONTEND, (self.default_ports, self.bind_ports), strict=True)
+                  for item in items))
 
 
 def from_environ(environ: Mapping[str, str], secrets: Mapping[str, str] | None = None,
@@ -193,10 +206,4 @@ def _together(settings: Settings) -> Iterator[Fault]:
         yield Fault("DEFAULT_PORTS", "names no port", "give at least one, here or in BIND_PORTS")
     if bool(settings.stats_user) != bool(settings.stats_pass):
         yield Fault("STATS_USER", "and STATS_PASS do not come together", "give both or none")
-    stats = [("STATS_PORT", settings.stats_bind)] if settings.stats_bind else []
-    services = [(name, item.address) for name, items in (("DEFAULT_PORTS", settings.default_ports),
-                                                         ("BIND_PORTS", settings.bind_ports)) for item in items]
-    for name, address, others in (("PORT", settings.api_bind, [*stats, *services]),
-                                  *(("STATS_PORT", address, services) for _, address in stats)):
-        if taken := next((f"{other} ({bind})" for other, bind in others if rules.overlap(address, bind)), ""):
-            yield Fault(name, f"{address} is also in {taken}", "give each an address or a port of its own")
+    yield from clashes(settings.listeners())
