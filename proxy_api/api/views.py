@@ -149,7 +149,7 @@ def _changing(parts: Parts, call: str, change: Callable[[Given], answers.Json]) 
         body = change(given)
     except ProxyError as fault:
         parts.metrics.count(call, fault.status)
-        log.warning('event=refused call=%s service=%s status=%d reason="%s"', call, _named(given), fault.status, fault)
+        log.warning("event=refused call=%s service=%s status=%d reason=%s", call, _named(given), fault.status, fault)
         return jsonify(answers.failed(given, fault)), fault.status
     parts.metrics.count(call, 200)
     log.info("event=done call=%s service=%s change=%s version=%s servers=%s", call, _named(given), body["Change"],
@@ -161,7 +161,9 @@ def _authorize(token: str) -> None:
     if not token:
         return
     scheme, _, given = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode(), token.encode()):
+    # A header comes as Latin-1, whatever its bytes are.
+    if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode("latin-1", "replace"),
+                                                            token.encode()):
         raise Unauthorized("this call changes something and needs the header 'Authorization: Bearer <API_TOKEN>'")
 
 
@@ -178,7 +180,7 @@ def _parameters() -> Given:
 
 
 def _named(given: Given) -> str:
-    return ascii((given.get("serviceName") or ["-"])[0][:64]).strip("'")
+    return (given.get("serviceName") or ["-"])[0][:64]
 
 
 def _http_fault(fault: HTTPException) -> tuple[Response, int]:

@@ -101,7 +101,7 @@ class ConsulMirror:
 
     def _trouble(self, fault: str) -> None:
         if fault != self.fault:
-            log.warning('event=consul-trouble reason="%s"', fault)
+            log.warning('event=consul-trouble reason=%s', fault)
 
     def refresh(self, served: Mapping[str, Release]) -> bool:
         """Read what may have moved; whether anything did. `served` is what to give back to a Consul that lost it."""

@@ -97,7 +97,7 @@ class Applier:
         if not isinstance(step, Nothing):
             step = self._carry_out(step, before, wanted, last)
             self.changes[word(step), step.cause] += 1
-            log.info('event=applied change=%s digest=%s services=%d reason="%s"', word(step), wanted.config.digest,
+            log.info('event=applied change=%s digest=%s services=%d reason=%s', word(step), wanted.config.digest,
                      len(wanted.state.services), step.reason)
         self._trouble = Trouble()
         return step
@@ -112,7 +112,7 @@ class Applier:
             fault = self._run(before, wanted, down)
             if not fault:
                 return step
-            log.warning('event=runtime-failed reason="%s"', fault)
+            log.warning('event=runtime-failed reason=%s', fault)
             self._reload(wanted, down)
             return Reload(f"{step.reason}; runtime commands did not do: {fault}", "failed-commands")
         except ApplyFailed:
@@ -125,7 +125,7 @@ class Applier:
         """Note that what is wanted is not served."""
         failures = self._trouble.failures + 1
         self._trouble = Trouble(str(fault), failures, time.monotonic() + min(MAX_BACKOFF_S, 2.0 ** failures))
-        log.error('event=apply-failed reason="%s"', fault)
+        log.error('event=apply-failed reason=%s', fault)
 
     def keep(self, served: Rendered) -> None:
         """What there is to do while nothing changes: delete servers that are done, and put right what drifted.
@@ -165,7 +165,7 @@ class Applier:
     def _drifted(self, found: Sequence[str]) -> None:
         self.drifts += 1
         self._interference = Interference("; ".join(found[:5]), time.monotonic())
-        log.error('event=drift reason="%s" action=reload', self._interference.reason)
+        log.error('event=drift reason=%s action=reload', self._interference.reason)
 
     def _replaced(self) -> list[str]:
         """Whether the same master has another worker: what a reload that nobody here asked for brought is not known."""
@@ -239,7 +239,7 @@ class Applier:
         try:
             self._reload(before)
         except ProxyError as fault:
-            log.error('event=not-brought-back reason="%s"', fault)
+            log.error('event=not-brought-back reason=%s', fault)
 
     def _delete_done(self) -> None:
         for (backend, name), end in list(self._leaving.items()):

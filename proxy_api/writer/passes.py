@@ -233,7 +233,7 @@ class Passes:
             try:
                 self._store.undo(name, made.before, made.now)
             except CatalogError as fault:
-                log.error('event=rollback-failed service=%s reason="%s"', name, fault)
+                log.error('event=rollback-failed service=%s reason=%s', name, fault)
         self._mirror.hint("records", 0)
 
     def failed(self, fault: Exception, calls: Iterable[Call]) -> None:

@@ -25,10 +25,8 @@ from proxy_api.core.messages import Report
 from proxy_api.core.render import Renderer
 from proxy_api.core.settings import Settings
 from proxy_api.haproxy import bind_probe
-from proxy_api.haproxy.certificates import Certificates
 from proxy_api.haproxy.control import Haproxy
-from proxy_api.haproxy.global_config import Around, bootstrap, text_environment
-from proxy_api.haproxy.hosts_file import HostsFile
+from proxy_api.haproxy.global_config import GlobalConfig, text_environment
 from proxy_api.haproxy.template_files import TemplateFiles
 from proxy_api.writer.rpc_server import Server
 from proxy_api.writer.writer import Writer
@@ -49,9 +47,9 @@ def run(settings: Settings) -> None:
     # wait that long while a big catalog is read.
     sys.setswitchinterval(0.0005)
     writer = Writer(store, haproxy, TemplateFiles(settings.consul_templates_path),
-                    Around(bootstrap(settings, haproxy.runtime.path), Certificates(settings.certs_path), HostsFile()),
-                    Renderer(text_environment()), Lineage(settings.configs_path, settings.proxy_instance_name),
-                    bind_probe.unbindable, settings.drain_timeout)
+                    GlobalConfig(settings, haproxy.runtime.path), Renderer(text_environment()),
+                    Lineage(settings.configs_path, settings.proxy_instance_name), bind_probe.unbindable,
+                    settings.drain_timeout)
     stop = threading.Event()
     gc.disable()
     threading.Thread(target=_exempt, args=(writer.report,), name="collector", daemon=True).start()

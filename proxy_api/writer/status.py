@@ -107,10 +107,10 @@ def log_difference(before: Report, after: Report) -> None:
     """One line for each thing that began or ended."""
     if before.reason != after.reason:
         if after.reason:
-            log.warning('event=not-ready reason="%s"', after.reason)
+            log.warning('event=not-ready reason=%s', after.reason)
         else:
             log.info("event=ready digest=%s services=%d", after.digest, len(after.services))
     for note in sorted(set(after.notes) - set(before.notes)):
-        log.warning('event=trouble-begins note="%s"', note)
+        log.warning('event=trouble-begins note=%s', note)
     for note in sorted(set(before.notes) - set(after.notes)):
-        log.info('event=trouble-ends note="%s"', note)
+        log.info('event=trouble-ends note=%s', note)
