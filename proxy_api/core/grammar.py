@@ -28,9 +28,12 @@ def shown(text: str) -> str:
 
 
 def name(text: str) -> str:
-    """A name of a service, also a segment of a Consul key and of an HAProxy section name."""
-    if not _NAME.fullmatch(text):
-        raise ValueError(f"{shown(text)} is not a name", "use 1 to 128 letters, digits, '.', '_' or '-', "
+    """A name of a service, also a segment of a Consul key and of an HAProxy section name.
+
+    Consul from 1.21.5 on takes no two dots in a row in a key, and that version nothing but what is allowed here.
+    """
+    if not _NAME.fullmatch(text) or ".." in text:
+        raise ValueError(f"{shown(text)} is not a name", "use 1 to 128 letters, digits, '_', '-' or single '.', "
                                                          "beginning with a letter or digit")
     return text
 

@@ -52,7 +52,7 @@ nasty = st.sampled_from(("'", '"', "\\", "{", "}", "%[src]", "${HOME}", "#", "`"
                          "é", "|", "(", "*", "+", ";", "&", "!", "--", "-i", "-f", "%2F", "..", "//", "~", "@", "{3}"))
 piece = st.from_regex(r"[A-Za-z0-9._-]{1,8}", fullmatch=True) | nasty
 word = st.lists(piece, min_size=1, max_size=4).map("".join)
-names = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,12}", fullmatch=True)
+names = st.from_regex(r"[A-Za-z0-9](\.?[A-Za-z0-9_-]){0,9}", fullmatch=True)
 paths = st.lists(word.map("/{}".format) | word | st.just("/"), min_size=1, max_size=4).map(",".join)
 hosts = st.from_regex(r"(\*\.)?[A-Za-z0-9_]{1,5}(\.[a-z0-9]{1,5}){0,3}", fullmatch=True)
 requests = st.fixed_dictionaries({"serviceName": names | word}, optional={

@@ -94,6 +94,7 @@ BAD: tuple[tuple[str, str, str, str], ...] = (
     ("serviceName", "-a", "is not a name", "beginning with a letter or digit"),
     ("serviceName", ".portbook", "is not a name", "beginning with a letter or digit"),
     ("serviceName", "a/b", "'a/b' is not a name", "letters, digits"),
+    ("serviceName", "a..b", "'a..b' is not a name", "single '.'"),
     ("serviceName", "a" * 129, "is not a name", "1 to 128"),
     ("serviceName", "grün", "is not a name", "letters, digits"),
     ("serviceName", "", "is not a name", "letters, digits"),
@@ -392,7 +393,7 @@ def test_whatever_is_given_it_is_a_route_or_an_invalid_request(given: dict[str, 
 
 # --- storing -------------------------------------------------------------------------------------------------------
 
-names = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,20}", fullmatch=True)
+names = st.from_regex(r"[A-Za-z0-9](\.?[A-Za-z0-9_-]){0,15}", fullmatch=True)
 literals = st.from_regex(r"(/[A-Za-z0-9~!$&()*+;=:@-]{1,8}|/%[0-9A-F]{2}){1,4}", fullmatch=True)
 regexes = st.from_regex(r"\^/[a-z]{1,5}(\[0-9\]\+|\(a\|b\)|\{3\}|\.\*)?\$?", fullmatch=True)
 hosts = st.from_regex(r"(\*\.)?[a-zA-Z]{1,5}(\.[a-z][a-z0-9-]{0,3}[a-z]){0,3}", fullmatch=True)
