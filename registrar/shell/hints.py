@@ -73,7 +73,7 @@ class EventSource(Protocol):
     def interrupt(self) -> None: ...
 
 
-class Reader(threading.Thread):
+class EventReader(threading.Thread):
     """Turns events into marks for ever, and reconnects whenever the stream ends.
 
     It drains the socket in a thread of its own, because a reader that stalls costs the engine 100 ms for each event.
