@@ -1,0 +1,1 @@
+"""The one form of every program's log."""
