@@ -13,11 +13,16 @@ from typing import TextIO
 INDENT = "    "
 
 
-def set_up(stream: TextIO) -> None:
-    """Have everything that this process logs, from INFO on, written to a stream in this form."""
+def set_up(stream: TextIO, level: int = logging.INFO) -> None:
+    """Have everything that this process logs, from this level on, written to a stream in this form."""
     handler = logging.StreamHandler(stream)
     handler.setFormatter(Form())
-    logging.basicConfig(handlers=[handler], level=logging.INFO, force=True)
+    logging.basicConfig(handlers=[handler], level=level, force=True)
+
+
+def line(event: str, fields: Mapping[str, object]) -> str:
+    """The whole message of an event; `node_id` is written as `node-id`."""
+    return " ".join([f"event={event}", *(f"{name.replace('_', '-')}={field(value)}" for name, value in fields.items())])
 
 
 def field(value: object) -> str:

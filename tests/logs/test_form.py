@@ -83,3 +83,19 @@ def test_a_library_has_the_same_form(stream: io.StringIO) -> None:
 def test_a_mistake_in_a_call_loses_no_line() -> None:
     record = logging.LogRecord("x", logging.INFO, "", 0, "event=x number=%d", ("three",), None)
     assert "event=x" in form.Form().format(record) and "three" in form.Form().format(record)
+
+
+LINES = {
+    "plain values stand as they are": ({"ms": 3, "id": "n1:web:80"}, "event=x ms=3 id=n1:web:80"),
+    "others are quoted": ({"why": 'a "b" c', "empty": ""}, r'event=x why="a \"b\" c" empty=""'),
+    "a line break cannot forge a line": ({"v": "a\nevent=y"}, r'event=x v="a\nevent=y"'),
+    "names have dashes": ({"node_id": "a"}, "event=x node-id=a"),
+}
+
+
+@pytest.mark.parametrize(("given", "text"), LINES.values(), ids=LINES)
+def test_a_message_made_of_fields_is_written_as_it_is(
+        stream: io.StringIO, given: dict[str, object], text: str) -> None:
+    assert form.line("x", given) == text
+    logging.getLogger("x").info(form.line("x", given))
+    assert said(stream).endswith(f" INFO {text}\n")
