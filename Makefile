@@ -1,7 +1,7 @@
 # Two commands: `make demo` shows everything, `make test` checks everything. Both install what is missing first.
 
 python := .venv/bin/python
-sources := catalog engine gotemplate registrar proxy_api deploy bench tests setup.py
+sources := catalog engine gotemplate logs registrar proxy_api deploy bench tests setup.py
 # pytest workers: the tests wait for other programs most of the time, so more than one for each core pays.
 WORKERS ?= 4
 

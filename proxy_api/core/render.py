@@ -110,6 +110,12 @@ class Rendered:
     head: str
     services: tuple[ServiceText, ...]
 
+    def state_digest(self) -> str:
+        """A digest of what is served, the same at every replica whatever it binds and however it is set up."""
+        files = {name: text for name, text in self.config.files if name.endswith(".map")}
+        inserted = [line for s in self.state.services if s.custom is not None for line in s.custom.frontend]
+        return digest_of({**files, MAIN_FILE: "".join([t.text for t in self.services]), "": "\n".join(inserted)})
+
 
 @dataclass(frozen=True, slots=True)
 class _HeadInputs:

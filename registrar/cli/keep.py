@@ -14,7 +14,7 @@ from registrar.consul.node_watch import NodeWatch
 from registrar.core.report import as_json
 from registrar.core.settings import Settings
 from registrar.network.pages import Pages
-from registrar.shell.hints import Hints, Reader
+from registrar.shell.hints import EventReader, Hints
 from registrar.shell.loop import Loop
 from registrar.shell.reconcile import Reconciler
 from registrar.status.journal import Journal
@@ -29,7 +29,7 @@ def run(settings: Settings, journal: Journal, stop: threading.Event) -> int:
     metrics, hints, pages = Metrics(), Hints(), Pages()
     pages.changed = hints.touch_everything
     reconciler = build_reconciler(settings, stop, pages)
-    reader = Reader(DockerEngine(os.environ), hints, journal, metrics)
+    reader = EventReader(DockerEngine(os.environ), hints, journal, metrics)
     loop = Loop(reconciler, hints, reader, settings.interval, journal, metrics, stop)
     if not _serve(settings, journal, lambda: loop.status.alive and loop.is_alive(), lambda: _unready(loop, journal),
                   metrics, lambda: _containers(loop)):

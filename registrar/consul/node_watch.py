@@ -82,10 +82,10 @@ class NodeWatch(threading.Thread):
             if self._has_lost(node):
                 self._report(node, "critical")
                 self._journal.warn("node-lost", node=node, why=GONE)
-            self._lost_nodes.told(node)
+            self._lost_nodes.mark_reported(node)
         for node in verdict.back:
             self._report(node, "passing")
-            self._lost_nodes.settled(node)
+            self._lost_nodes.mark_returned(node)
             self._journal.info("node-back", node=node)
         for node in verdict.remove:
             if self._has_lost(node):

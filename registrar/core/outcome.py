@@ -1,6 +1,6 @@
 """What a pass found out, and what came of it: the values between loop, log, metrics and reports. Pure."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from registrar.core.metadata import Fault
 from registrar.core.plan import Plan
@@ -42,3 +42,10 @@ class Outcome:
     owned: int
     held: tuple[str, ...] = ()
     released: tuple[str, ...] = ()
+
+    def without_done_writes(self) -> "Outcome":
+        """With a plan of what is still to come: the draft was made before its writes."""
+        plan, done = self.draft.plan, {*self.registered, *self.deregistered}
+        rest = replace(plan, register=tuple(one for one in plan.register if one.id not in done),
+                       deregister=tuple(key for key in plan.deregister if key not in done))
+        return replace(self, draft=replace(self.draft, plan=rest))

@@ -39,14 +39,14 @@ class Hints:
         self._rewired: set[str] = set()
         self._notes: list[Signal | Exit] = []
 
-    def touch(self, happening: Event) -> None:
+    def touch(self, event: Event) -> None:
         with self._changed:
-            if not happening.container:
+            if not event.container:
                 self._everything = True
-            elif happening.note:
-                self._notes.append(happening.note)
+            elif event.note:
+                self._notes.append(event.note)
             else:
-                (self._rewired if happening.network else self._containers).add(happening.container)
+                (self._rewired if event.network else self._containers).add(event.container)
             self._changed.notify()
 
     def touch_everything(self) -> None:
@@ -73,7 +73,7 @@ class EventSource(Protocol):
     def interrupt(self) -> None: ...
 
 
-class Reader(threading.Thread):
+class EventReader(threading.Thread):
     """Turns events into marks for ever, and reconnects whenever the stream ends.
 
     It drains the socket in a thread of its own, because a reader that stalls costs the engine 100 ms for each event.
@@ -88,11 +88,11 @@ class Reader(threading.Thread):
         pause = threading.Event()
         while True:
             try:
-                for happening in self._source.events(self._connected):
-                    self._metrics.events.labels(happening.event).inc()
-                    self._hints.touch(happening)
-                    say = self._journal.warn if happening.event == OUT_OF_MEMORY else self._journal.debug
-                    say("event", action=happening.event, container=happening.container[:12] or "-")
+                for event in self._source.events(self._connected):
+                    self._hints.touch(event)
+                    self._metrics.events.labels(event.event).inc()
+                    say = self._journal.warn if event.event == OUT_OF_MEMORY else self._journal.debug
+                    say("event", action=event.event, container=event.container[:12] or "-")
             except EngineUnavailable as fault:
                 self._journal.trouble("events", str(fault))
             lasted = time.monotonic() - self._since

@@ -2,12 +2,12 @@
 
 import threading
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from catalog.errors import CatalogError
 from engine.errors import EngineUnavailable
 from registrar.core.outcome import Outcome
-from registrar.shell.hints import Hint, Hints, Reader
+from registrar.shell.hints import EventReader, Hint, Hints
 from registrar.shell.reconcile import Reconciler
 from registrar.status.journal import Journal
 from registrar.status.metrics import Metrics
@@ -35,7 +35,7 @@ class Status:
 class Loop(threading.Thread):
     """Passes, one after the other, in a thread of their own, so that a signal ends the program at once."""
 
-    def __init__(self, reconciler: Reconciler, hints: Hints, reader: Reader, interval_s: float, journal: Journal,
+    def __init__(self, reconciler: Reconciler, hints: Hints, reader: EventReader, interval_s: float, journal: Journal,
                  metrics: Metrics, stop: threading.Event) -> None:
         super().__init__(name="loop", daemon=True)
         self._reconciler, self._hints, self._reader = reconciler, hints, reader
@@ -95,19 +95,10 @@ class Loop(threading.Thread):
     def _tell(self, kind: str, outcome: Outcome, seconds: float) -> None:
         for what in ("consul", "docker", "defect"):
             self._journal.over(what)
-        # The draft was made before its writes: what is shown must not say that they are still to come.
-        self.status.outcome = settled(outcome)
+        self.status.outcome = outcome.without_done_writes()
         count(self._metrics, kind, outcome, seconds)
         self._metrics.set_retries(self._reconciler.retries)
         tell(self._journal, kind, outcome, seconds)
-
-
-def settled(outcome: Outcome) -> Outcome:
-    """The outcome with the writes that were made taken out of its plan."""
-    plan, done = outcome.draft.plan, {*outcome.registered, *outcome.deregistered}
-    rest = replace(plan, register=tuple(r for r in plan.register if r.id not in done),
-                   deregister=tuple(key for key in plan.deregister if key not in done))
-    return replace(outcome, draft=replace(outcome.draft, plan=rest))
 
 
 def count(metrics: Metrics, kind: str, outcome: Outcome, seconds: float) -> None:

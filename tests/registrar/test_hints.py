@@ -6,7 +6,7 @@ import time
 
 from engine.errors import EngineUnavailable
 from engine.events import Event
-from registrar.shell.hints import Hint, Hints, Reader
+from registrar.shell.hints import EventReader, Hint, Hints
 from registrar.status.journal import Journal
 from registrar.status.metrics import Metrics
 
@@ -49,7 +49,7 @@ class BrokenStream:
 
 def test_a_stream_that_ends_is_opened_again_and_everything_is_looked_at():
     hints, journal = Hints(), Journal(logging.getLogger("test"))
-    Reader(BrokenStream(), hints, journal, Metrics()).start()
+    EventReader(BrokenStream(), hints, journal, Metrics()).start()
     deadline, seen, everything = time.monotonic() + 5, set(), 0
     while seen != {"c1", "c3"} and time.monotonic() < deadline:
         hint = hints.wait(0.2)

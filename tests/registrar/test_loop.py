@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from deploy.local import wait_until
-from registrar.shell.hints import Hints, Reader
+from registrar.shell.hints import EventReader, Hints
 from registrar.shell.loop import Loop
 from registrar.shell.reconcile import Reconciler, Surroundings
 from registrar.status.journal import Journal
@@ -26,7 +26,7 @@ class Site:
         self.journal, self.stop, hints = Journal(logging.getLogger("test.loop")), threading.Event(), Hints()
         here = Surroundings(lambda: ("10.0.0.5", ""), sleep=self.stop.wait)
         metrics = Metrics()
-        reader = Reader(self.engine, hints, self.journal, metrics)
+        reader = EventReader(self.engine, hints, self.journal, metrics)
         self.loop = Loop(Reconciler(settings(), self.engine, self.agent, here, self.stop.is_set), hints, reader, 3600,
                          self.journal, metrics, self.stop)
 

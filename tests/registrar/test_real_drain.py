@@ -10,6 +10,7 @@ import pytest
 
 from deploy.local import ROOT, Container, RegistrarProcess, child_environment, wait_until
 from tests.registrar.containers import Slow
+from tests.registrar.later import hear_everything, look_again
 
 pytestmark = pytest.mark.usefixtures("go_demo_image")
 WEB = {"SERVICE_NAME": "web"}
@@ -41,7 +42,7 @@ def test_a_stop_takes_the_instance_out_of_rotation_at_once_while_it_serves_on(co
         wait_until(lambda: passing(consul), 5)
         web.signal("HUP")
         web.signal("USR1")
-        time.sleep(0.3)
+        hear_everything(consul, label)
         assert passing(consul)
         web.end()
         began = time.monotonic()
@@ -67,7 +68,7 @@ def test_a_stop_signal_of_ones_own_is_known(consul, label):
     with start(consul, label), Slow(label, StopSignal="SIGUSR1") as web:
         wait_until(lambda: passing(consul), 5)
         web.signal("TERM")
-        time.sleep(0.3)
+        hear_everything(consul, label)
         assert passing(consul)
         web.end()
         wait_until(lambda: not passing(consul), 2)
@@ -81,18 +82,22 @@ def test_deregister_instead_of_maintenance_and_nothing_at_all(consul, label):
         assert web.running
     with start(consul, label, "--drain", "off"), Slow(label) as web:
         wait_until(lambda: passing(consul), 5)
-        web.end()
-        time.sleep(1)
+        web.signal("TERM")
+        hear_everything(consul, label)
         assert passing(consul) and web.running
+        web.end()
         wait_until(lambda: consul.instances("web") == [], 10)
 
 
 def test_an_operators_maintenance_is_still_there_after_a_drain(consul, label):
-    with start(consul, label), Slow(label, grace=1) as web:
-        wait_until(lambda: passing(consul), 5)
+    with start(consul, label), Slow(label, grace=1) as web, \
+            Slow(label, grace=1, env={"SERVICE_NAME": "other"}) as other:
+        wait_until(lambda: passing(consul) and passing(consul, "other"), 5)
         consul.put(f"/v1/agent/service/maintenance/n1:{web.name}:8080?enable=true&reason=disk")
         web.signal("TERM")
-        time.sleep(7)
+        other.signal("TERM")
+        wait_until(lambda: not passing(consul, "other"), 5)
+        wait_until(lambda: passing(consul, "other"), 15)  # its time ends after that of the first
         assert notes(consul) == ["disk"]
 
 
@@ -120,7 +125,7 @@ def test_a_drain_survives_a_killed_registrar(consul, label):
             wait_until(lambda: not passing(consul), 10)
             registrar.kill()
         with start(consul, label):
-            time.sleep(0.5)
+            hear_everything(consul, label)
             assert not passing(consul) and len(consul.instances("web")) == 1
 
 
@@ -132,12 +137,12 @@ def drain(consul, *words):
 
 
 def test_drain_by_hand_before_a_stop(consul, label):
-    with start(consul, label, "--reconcile-interval", "0.3"), Container(labels=label, env=WEB) as web:
+    with start(consul, label, "--reconcile-interval", "0.3") as registrar, Container(labels=label, env=WEB) as web:
         wait_until(lambda: passing(consul), 5)
         began = time.monotonic()
         assert drain(consul, web.name, "--wait", "1")[0] == 0
         assert time.monotonic() - began > 1 and not passing(consul) and web.running
-        time.sleep(1)
+        look_again(registrar)
         assert not passing(consul)
         assert drain(consul, web.name, "--undo")[0] == 0
         assert passing(consul)

@@ -12,6 +12,7 @@ import pytest
 
 from deploy.local import ConsulServer, Container, RegistrarProcess, free_port, loopback_address, wait_until
 from tests.consul_gate import Gate
+from tests.registrar.later import look_again
 from tests.registrar.socket_relay import BadNews, SocketRelay
 
 pytestmark = pytest.mark.usefixtures("go_demo_image")
@@ -47,7 +48,7 @@ def test_consul_away_at_start_and_later_is_survived_and_ready_says_so(label):
     with Container(labels=label, env=WEB) as web, start(f"{host}:{port}", label) as registrar:
         wait_until(lambda: unready(registrar, "consul"), 10)
         assert registrar.get("/health").status == 200
-        time.sleep(1)
+        look_again(registrar, "failed", times=4)
         with ConsulServer(host=host, port=port) as consul:
             wait_until(lambda: ports(consul) == [web.port()], 4)
             registrar.wait_ready(5)
@@ -72,13 +73,13 @@ def test_a_consul_that_lost_its_data_between_two_passes_is_filled_again_at_the_n
 
 def test_a_consul_that_kept_its_data_is_not_written_to(label, durable_consul):
     with Gate(durable_consul.address) as proxy, \
-            start(proxy.address, label, "--reconcile-interval", "0.5").wait_ready(), \
+            start(proxy.address, label, "--reconcile-interval", "0.5").wait_ready() as registrar, \
             Container(labels=label, env=WEB) as web:
         wait_until(lambda: ports(durable_consul) == [web.port()], 5)
         writes = proxy.writes()
         durable_consul.restart()
         wait_until(lambda: ports(durable_consul) == [web.port()], 10)
-        time.sleep(1.5)
+        look_again(registrar, times=3)
         assert proxy.writes() == writes
 
 
@@ -198,7 +199,7 @@ def test_a_token_that_is_refused_or_emptied_changes_nothing_and_a_rotated_file_i
             for bad in (narrow, secrets.token_hex(8)):
                 file.write_text(bad)  # the narrow one makes Consul answer 200 and {}
                 wait_until(lambda: unready(registrar), 10)
-                time.sleep(0.6)
+                look_again(registrar, "failed")
                 assert ports(consul) == [web.port()]
                 file.write_text(good)
                 registrar.wait_ready(10)
@@ -241,7 +242,7 @@ def test_an_engine_that_cannot_be_reached_is_waited_for_and_keeps_what_is_regist
             registrar.wait_ready(5)
             first.cut()
             wait_until(lambda: unready(registrar), 5)
-            time.sleep(1.2)
+            look_again(registrar, "failed")
             assert ports(consul) == [web.port()]
             web.restart()
         with SocketRelay(relay) as second:
@@ -287,9 +288,11 @@ def test_events_that_come_late_some_twice_and_in_any_order_lead_to_the_same_cata
 
 
 def test_a_frozen_consul_does_not_keep_it_from_ending_at_once(label, consul):
-    with start(consul, label, "--reconcile-interval", "0.3").wait_ready() as registrar:
+    with Gate(consul.address) as gate, \
+            start(gate.address, label, "--reconcile-interval", "0.3").wait_ready() as registrar:
         consul.freeze()
-        time.sleep(0.8)
+        asked = len(gate.requests)
+        wait_until(lambda: len(gate.requests) > asked, 10)
         began = time.monotonic()
         registrar.signal(signal.SIGTERM)
         assert registrar.wait(5) == 0 and time.monotonic() - began < 5

@@ -8,6 +8,7 @@ import docker
 import pytest
 
 from deploy.local import Container, RegistrarProcess, network, run, wait_until
+from tests.registrar.later import hear_everything, look_again
 
 pytestmark = pytest.mark.usefixtures("go_demo_image")
 
@@ -45,7 +46,7 @@ def test_start_restart_rename_and_stop_show_in_the_catalog_within_moments(consul
             web.rename(f"renamed-{secrets.token_hex(4)}")
             wait_until(lambda: entry(consul, "web")["ServiceID"] == f"n1:{web.name}:8080", 5)
             web.pause()
-            time.sleep(0.3)
+            wait_until(lambda: consul.get_json("/v1/health/service/web?passing") == [], 5)
             assert entry(consul, "web")
             web.unpause()
             web.stop()
@@ -137,7 +138,7 @@ def test_on_success_keeps_a_container_that_failed_until_it_is_removed(consul, la
             client.start(made)
             wait_until(lambda: entry(consul, "web"), 5)
             client.wait(made)
-            time.sleep(0.3)
+            hear_everything(consul, label)
             assert entry(consul, "web")
         finally:
             client.remove_container(made, force=True)
@@ -173,7 +174,7 @@ def test_bad_metadata_is_said_once_and_blocks_nothing(consul, label):
     with start(consul, label, "--reconcile-interval", "0.2").wait_ready() as registrar, \
             Container(labels=label, env=env):
         wait_until(lambda: entry(consul, "web"), 5)
-        time.sleep(1)
+        look_again(registrar, times=4)
         lines = [line for line in registrar.output().splitlines() if "event=metadata" in line]
         for key in ("SERVICE_CHECK_INTERVAL", "SERVICE_a.b c", "SERVICE_BIG", "SERVICE_ID"):
             assert sum(key in line for line in lines) == 1, lines

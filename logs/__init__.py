@@ -1,0 +1,1 @@
+"""The one form of what the programs log."""
