@@ -76,8 +76,8 @@ def merge(found: Sequence[Section], shared: Sequence[str]) -> Custom:
         rest = _elsewhere(section, shared)
         if any(_keyword(line) == "bind" for line in rest):
             own.append(replace(section, lines=rest))
-        elif left := [line for line in rest if _is_left_out(line)]:
-            warnings.append(f"of frontend {section.name}, these lines are no rules and were left out: "
+        if left := [line for line in rest if _is_left_out(line)]:
+            warnings.append(f"of frontend {section.name}, these lines are no rules and were left out there: "
                             + "; ".join(left))
     return Custom(sections.parse_inside("\n".join(rules)), tuple(own), tuple(warnings))
 
