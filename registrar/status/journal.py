@@ -1,12 +1,13 @@
 """What registrar says: one line of key=value for each outcome, on stderr, and trouble once when it starts and ends."""
 
-import json
 import logging
 import sys
 import threading
 import time
 from collections.abc import Hashable, Iterable
 from typing import Any, TypeVar
+
+from logs.form import line, set_up
 
 T = TypeVar("T", bound=Hashable)
 
@@ -64,24 +65,7 @@ class Journal:
         return [fact for fact in now if fact not in said]
 
 
-def line(event: str, fields: dict[str, Any]) -> str:
-    return " ".join([f"event={event}", *(f"{k.replace('_', '-')}={_quoted(v)}" for k, v in fields.items())])
-
-
-def _quoted(value: Any) -> str:
-    text = str(value)
-    plain = text.isprintable() and text and not any(c in ' "=\\' for c in text)
-    return text if plain else json.dumps(text, ensure_ascii=not text.isprintable())
-
-
 def open_journal() -> Journal:
     """The journal of this process."""
-    handler = logging.StreamHandler(sys.stderr)
-    form = logging.Formatter("time=%(asctime)s.%(msecs)03dZ level=%(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S")
-    form.converter = time.gmtime
-    handler.setFormatter(form)
-    logger = logging.getLogger("registrar")
-    logger.handlers[:] = [handler]
-    logger.setLevel(logging.INFO)
-    logger.propagate = False
-    return Journal(logger)
+    set_up(sys.stderr)
+    return Journal(logging.getLogger("registrar"))

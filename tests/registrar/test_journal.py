@@ -1,22 +1,8 @@
-"""Lines of key=value; trouble is told when it starts and when it ends; facts are told once."""
+"""Trouble is told when it starts and when it ends; facts are told once."""
 
 import logging
 
-import pytest
-
-from registrar.status.journal import Journal, line
-
-LINES = {
-    "plain values stand as they are": ({"ms": 3, "id": "n1:web:80"}, "event=x ms=3 id=n1:web:80"),
-    "others are quoted": ({"why": 'a "b" c', "empty": ""}, r'event=x why="a \"b\" c" empty=""'),
-    "a line break cannot forge a line": ({"v": "a\nevent=y"}, r'event=x v="a\nevent=y"'),
-    "names have dashes": ({"node_id": "a"}, "event=x node-id=a"),
-}
-
-
-@pytest.mark.parametrize(("fields", "text"), LINES.values(), ids=LINES)
-def test_line(fields, text):
-    assert line("x", fields) == text
+from registrar.status.journal import Journal
 
 
 def test_trouble_is_told_once_at_each_end(caplog):
