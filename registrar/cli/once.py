@@ -11,7 +11,7 @@ from registrar.core.settings import Settings
 from registrar.network.pages import Pages
 from registrar.shell.loop import tell
 from registrar.shell.reconcile import Reconciler
-from registrar.status.journal import Journal
+from registrar.status.journal import Journal, described
 
 
 def run(settings: Settings, journal: Journal, stop: threading.Event) -> int:
@@ -20,17 +20,21 @@ def run(settings: Settings, journal: Journal, stop: threading.Event) -> int:
 
     def work() -> None:
         attempt = 0
-        while not stop.is_set():
-            try:
-                status[0] = _once(settings, reconciler, journal)
-                break
-            except (CatalogError, EngineUnavailable) as fault:
-                journal.error("pass-failed", why=fault)
-                if attempt == settings.retry_attempts:
+        try:
+            while not stop.is_set():
+                try:
+                    status[0] = _once(settings, reconciler, journal)
                     break
-                attempt += 1
-                stop.wait(settings.retry_interval / 1000)
-        stop.set()
+                except (CatalogError, EngineUnavailable) as fault:
+                    journal.error("pass-failed", why=fault)
+                    if attempt == settings.retry_attempts:
+                        break
+                    attempt += 1
+                    stop.wait(settings.retry_interval / 1000)
+        except Exception as fault:
+            journal.error("defect", why=described(fault))
+        finally:
+            stop.set()
 
     threading.Thread(target=work, name="once", daemon=True).start()
     stop.wait()

@@ -13,6 +13,7 @@ from typing import Protocol
 from catalog.errors import CatalogError
 from registrar.consul.external_node import NODE_META
 from registrar.status.journal import Journal
+from registrar.status.lasting import LastingThread
 
 PREFIX = "registrar/alive/"
 HALVES = ("/1", "/2")
@@ -42,22 +43,23 @@ class Leases(Protocol):
     def nodes_with(self, meta: Mapping[str, str]) -> Sequence[str]: ...
 
 
-class Lease(threading.Thread):
+class Lease(LastingThread):
     """Holds this node's lease, in a thread of its own: a pass may take longer."""
 
     def __init__(self, consul: Leases, node: Callable[[], str], journal: Journal) -> None:
-        super().__init__(name="lease", daemon=True)
-        self._consul, self._node, self._journal = consul, node, journal
+        super().__init__("lease", journal)
+        self._consul, self._node = consul, node
         self._sessions: dict[str, str] = {}  # by key; the one renewed longest ago is the first
         self._lost = threading.Event()
 
-    def run(self) -> None:
+    def work(self) -> None:
         while True:
             pause = RETRY_S
             try:
                 if self.turn():
                     pause = TURN_S
                 self._journal.over("lease")
+                self.works()
             except CatalogError as fault:
                 self._journal.trouble("lease", str(fault))
             self._lost.wait(pause)

@@ -15,6 +15,7 @@ from registrar.consul.external_node import ALIVE, NODE_META
 from registrar.consul.lease import PREFIX, holders, keys_of
 from registrar.core.lost_nodes import LostNodes
 from registrar.status.journal import Journal
+from registrar.status.lasting import LastingThread
 
 IDLE_S = 10.0  # a node that never had a lease changes no key
 PAUSE_S = 0.2  # many changes at once are one look, and as many watchers do not all write the same
@@ -34,24 +35,25 @@ class Nodes(Protocol):
     def forget_node(self, node: str) -> None: ...
 
 
-class NodeWatch(threading.Thread):
+class NodeWatch(LastingThread):
     """Looks after all external nodes; `node` is the own one, if there is one, and `lost` is told when its lease is."""
 
     def __init__(self, consul: Nodes, remove_after_s: float, journal: Journal,
                  node: Callable[[], str] = lambda: "", lost: Callable[[], None] = lambda: None) -> None:
-        super().__init__(name="watch-nodes", daemon=True)
-        self._consul, self._journal = consul, journal
+        super().__init__("watch-nodes", journal)
+        self._consul = consul
         self._node, self._lost = node, lost
         self._lost_nodes = LostNodes(remove_after_s)
         self._turned = time.monotonic()
         self.has_looked = False
 
     @property
-    def alive(self) -> bool:
-        """Whether it turns; Consul being away is no reason for it not to."""
-        return self.is_alive() and time.monotonic() - self._turned < STUCK_AFTER_S
+    def ill(self) -> str:
+        """Why it does not turn; Consul being away is no reason for that."""
+        stuck = time.monotonic() - self._turned > STUCK_AFTER_S
+        return super().ill or ("nothing has been looked at for minutes" if stuck else "")
 
-    def run(self) -> None:
+    def work(self) -> None:
         pause, index = threading.Event(), 0
         while True:
             self._turned = time.monotonic()
@@ -60,6 +62,7 @@ class NodeWatch(threading.Thread):
                 index = self._consul.wait_for_kv(PREFIX, index, IDLE_S if due is None else min(IDLE_S, due))
                 self.look(time.monotonic())
                 self._journal.over("watch-nodes")
+                self.works()
             except CatalogError as fault:
                 self._journal.trouble("watch-nodes", str(fault))
                 index = 0

@@ -12,6 +12,7 @@ from typing import Protocol
 from engine.errors import EngineUnavailable
 from engine.events import Event, Exit, Signal
 from registrar.status.journal import Journal
+from registrar.status.lasting import LastingThread
 from registrar.status.metrics import Metrics
 
 MAX_PAUSE_S = 2.0
@@ -73,18 +74,18 @@ class EventSource(Protocol):
     def interrupt(self) -> None: ...
 
 
-class EventReader(threading.Thread):
+class EventReader(LastingThread):
     """Turns events into marks for ever, and reconnects whenever the stream ends.
 
     It drains the socket in a thread of its own, because a reader that stalls costs the engine 100 ms for each event.
     """
 
     def __init__(self, source: EventSource, hints: Hints, journal: Journal, metrics: Metrics) -> None:
-        super().__init__(name="events", daemon=True)
-        self._source, self._hints, self._journal, self._metrics = source, hints, journal, metrics
+        super().__init__("events", journal)
+        self._source, self._hints, self._metrics = source, hints, metrics
         self._pause_s, self._since = 0.05, time.monotonic()
 
-    def run(self) -> None:
+    def work(self) -> None:
         pause = threading.Event()
         while True:
             try:
@@ -106,5 +107,6 @@ class EventReader(threading.Thread):
     def _connected(self) -> None:
         self._since = time.monotonic()
         self._journal.over("events")
+        self.works()
         # Only what is listed after the subscription is complete.
         self._hints.touch_everything()

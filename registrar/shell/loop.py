@@ -9,7 +9,8 @@ from engine.errors import EngineUnavailable
 from registrar.core.outcome import Outcome
 from registrar.shell.hints import EventReader, Hint, Hints
 from registrar.shell.reconcile import Reconciler
-from registrar.status.journal import Journal
+from registrar.status.journal import Journal, described
+from registrar.status.lasting import LastingThread
 from registrar.status.metrics import Metrics
 
 FIRST_LOOK_AFTER_S = 2.0  # where the event stream cannot be opened
@@ -32,26 +33,29 @@ class Status:
         return time.monotonic() - self.last_turn < self.interval_s + STUCK_AFTER_S
 
 
-class Loop(threading.Thread):
+class Loop(LastingThread):
     """Passes, one after the other, in a thread of their own, so that a signal ends the program at once."""
 
     def __init__(self, reconciler: Reconciler, hints: Hints, reader: EventReader, interval_s: float, journal: Journal,
                  metrics: Metrics, stop: threading.Event) -> None:
-        super().__init__(name="loop", daemon=True)
+        super().__init__("loop", journal, stop)
         self._reconciler, self._hints, self._reader = reconciler, hints, reader
         self._interval_s, self._stop_event = interval_s, stop
-        self._journal, self._metrics = journal, metrics
+        self._metrics = metrics
         self.status = Status(interval_s)
 
-    def run(self) -> None:
-        self._reader.start()
+    def work(self) -> None:
+        if not self._reader.is_alive():
+            self._reader.start()
         hint = self._hints.wait(FIRST_LOOK_AFTER_S)
         full, failures, due = True, 0, 0.0
         while not self._stop_event.is_set():
             self.status.last_turn = now = time.monotonic()
             full = full or hint.everything or now >= due
             self._reconciler.note(hint.notes)
-            if self._pass(full, hint):
+            done = self._pass(full, hint)
+            self.works()
+            if done:
                 failures = 0
                 if full:
                     due = time.monotonic() + self._interval_s
@@ -62,6 +66,10 @@ class Loop(threading.Thread):
                 full, failures = True, failures + 1
                 self._stop_event.wait(min(MAX_PAUSE_S, 0.05 * 2 ** min(failures, 10)))
                 hint = Hint()
+
+    @property
+    def ill(self) -> str:
+        return super().ill or ("" if self.status.alive else "no pass has been made for minutes")
 
     def end(self, timeout_s: float) -> None:
         """Wait until no pass runs any more, after the stop event was set."""
@@ -85,7 +93,7 @@ class Loop(threading.Thread):
             self._reader.reconnect()
         except Exception as fault:
             # A defect of ours must not end the service; the next pass starts from nothing.
-            self._journal.trouble("defect", f"{type(fault).__name__}: {fault} ({_place(fault)})")
+            self._journal.trouble("defect", described(fault))
         else:
             self._tell(kind, outcome, time.monotonic() - began)
             return True
@@ -158,12 +166,3 @@ def _ids(ids: tuple[str, ...]) -> str:
     if len(ids) > NAMED_IDS:
         return str(len(ids))
     return f"{len(ids)}:{','.join(ids)}" if ids else "0"
-
-
-def _place(fault: BaseException) -> str:
-    trace = fault.__traceback__
-    while trace and trace.tb_next:
-        trace = trace.tb_next
-    return f"{trace.tb_frame.f_code.co_filename.rpartition('/')[2]}:{trace.tb_lineno}" if trace else "?"
-
-

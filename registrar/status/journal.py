@@ -65,6 +65,15 @@ class Journal:
         return [fact for fact in now if fact not in said]
 
 
+def described(fault: BaseException) -> str:
+    """What a defect is, and in which line of ours or a library's it was met."""
+    trace = fault.__traceback__
+    while trace and trace.tb_next:
+        trace = trace.tb_next
+    place = f"{trace.tb_frame.f_code.co_filename.rpartition('/')[2]}:{trace.tb_lineno}" if trace else "?"
+    return f"{type(fault).__name__}: {fault} ({place})"
+
+
 def open_journal() -> Journal:
     """The journal of this process."""
     set_up(sys.stderr)

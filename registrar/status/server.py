@@ -2,7 +2,7 @@
 
 import json
 import socket
-import threading
+import sys
 from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -10,6 +10,8 @@ from typing import Any
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from registrar.core.grammar import is_ipv6
+from registrar.status.journal import Journal, described
+from registrar.status.lasting import LastingThread
 
 PATHS = ["/containers", "/health", "/metrics", "/ready"]
 Answer = tuple[int, str, bytes]
@@ -20,21 +22,42 @@ class StatusServer(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, address: tuple[str, int], alive: Callable[[], bool], unready: Callable[[], Mapping[str, str]],
-                 registry: CollectorRegistry, containers: Callable[[], str | None]) -> None:
-        self._alive, self._unready, self._registry, self._containers = alive, unready, registry, containers
+    def __init__(self, address: tuple[str, int], ill: Callable[[], Mapping[str, str]],
+                 unready: Callable[[], Mapping[str, str]], registry: CollectorRegistry,
+                 containers: Callable[[], str | None], journal: Journal) -> None:
+        self._journal = journal
+        self._ill, self._unready, self._registry, self._containers = ill, unready, registry, containers
         self.address_family = socket.AF_INET6 if is_ipv6(address[0]) else socket.AF_INET
         super().__init__(address, _Handler)
 
     def start(self) -> None:
-        threading.Thread(target=self.serve_forever, name="http", daemon=True).start()
+        self._thread = _Answering(self, self._journal)
+        self._thread.start()
+
+    def service_actions(self) -> None:
+        self._thread.works()
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Whoever asked has gone, which is no news; or a defect of ours."""
+        fault = sys.exception()
+        if fault is not None and not isinstance(fault, OSError):
+            self._journal.error("http-failed", why=described(fault))
+
+    def safe_answer(self, path: str) -> Answer:
+        """The answer, also where it cannot be made."""
+        try:
+            return self.answer(path)
+        except Exception as fault:
+            self._journal.error("http-failed", path=path, why=described(fault))
+            return 500, "application/json", _json({"status": "failed", "reasons": {"defect": described(fault)}})
 
     def answer(self, path: str) -> Answer:
         if path == "/metrics":
             return 200, CONTENT_TYPE_LATEST, generate_latest(self._registry)
         if path == "/health":
-            alive = self._alive()
-            return (200 if alive else 503), "application/json", _json({"status": "ok" if alive else "stuck"})
+            ill = dict(self._ill())
+            said: dict[str, object] = {"status": "stuck", "reasons": ill} if ill else {"status": "ok"}
+            return (503 if ill else 200), "application/json", _json(said)
         if path == "/ready":
             reasons = dict(self._unready())
             body = {"status": "not ready" if reasons else "ready", "reasons": reasons}
@@ -46,6 +69,17 @@ class StatusServer(ThreadingHTTPServer):
         return 404, "application/json", _json({"status": "not found", "paths": PATHS})
 
 
+class _Answering(LastingThread):
+    """Takes the connections."""
+
+    def __init__(self, server: StatusServer, journal: Journal) -> None:
+        super().__init__("http", journal)
+        self._server = server
+
+    def work(self) -> None:
+        self._server.serve_forever()
+
+
 class _Handler(BaseHTTPRequestHandler):
     server_version = "registrar"
     sys_version = ""
@@ -53,7 +87,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         assert isinstance(self.server, StatusServer)
-        status, kind, body = self.server.answer(self.path.partition("?")[0])
+        status, kind, body = self.server.safe_answer(self.path.partition("?")[0])
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))

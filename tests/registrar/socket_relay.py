@@ -76,6 +76,35 @@ class SocketRelay:
         threading.Thread(target=work, args=arguments, daemon=True).start()
 
 
+class Babbler(SocketRelay):
+    """A relay that can put an event into the streams that no engine would tell, and into each that begins meanwhile."""
+
+    NONSENSE = b'{"Type":"container","Actor":[1]}\n'
+
+    def __init__(self, path):
+        super().__init__(path)
+        self._babbles, self._listening = False, []
+
+    def babble(self, on):
+        self._babbles = on
+        for client in list(self._listening) if on else ():
+            self._say(client)
+
+    def _copy_down(self, engine, client):
+        with contextlib.suppress(OSError):
+            while data := engine.recv(65536):
+                client.sendall(data)
+                if engine in self._streams and client not in self._listening:
+                    self._listening.append(client)
+                    if self._babbles:
+                        self._say(client)
+        self._hang_up(client)
+
+    def _say(self, client):
+        with contextlib.suppress(OSError):
+            client.sendall(b"%x\r\n%s\r\n" % (len(self.NONSENSE), self.NONSENSE))
+
+
 class BadNews(SocketRelay):
     """A relay that tells each of the engine's events once or twice, each time after a while: in any order."""
 

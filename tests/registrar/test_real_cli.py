@@ -3,9 +3,11 @@
 import contextlib
 import json
 import os
+import re
 import secrets
 import subprocess
 import sys
+from importlib.metadata import version
 
 import pytest
 
@@ -40,6 +42,19 @@ def test_without_a_default_route_an_address_has_to_be_given():
 def test_an_address_given_by_hand_is_taken_with_a_warning_if_it_is_loopback(consul, engine):
     _, _, err = registrar("-ip", "127.0.0.1", "--once", "--only-label", "none=such", f"consul://{consul.address}")
     assert "WARNING" in err and "loopback" in err
+
+
+def test_the_first_line_says_which_version_runs_where_and_every_line_has_one_form(consul, engine):
+    with RegistrarProcess(consul.address, "n1", "10.0.0.5", "--ip6", "fd00::7", "--only-label", "none=such",
+                          http=True) as process:
+        process.wait_ready()
+        lines = process.output().splitlines()
+        fields = dict(word.split("=", 1) for word in lines[0].split()[2:])
+        assert fields == {"event": "start", "version": version("portbook"), "registry": "consul",
+                          "consul": consul.address, "node-id": "n1", "ip": "10.0.0.5", "ip6": "fd00::7",
+                          "http": process.http, "interval": "15s"}
+        form = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00 (DEBUG|INFO|WARNING|ERROR) event=\S+( |$)")
+        assert [line for line in lines if not form.match(line)] == []
 
 
 def test_once_exits_1_when_consul_is_away_after_the_retries_asked_for(engine):
