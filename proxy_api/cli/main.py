@@ -11,7 +11,6 @@ from typing import Any, NoReturn
 
 import click
 
-from catalog.address import parse_endpoints
 from logs import form
 from proxy_api.cli import secret_files
 from proxy_api.core import legacy_settings
@@ -61,7 +60,7 @@ def serve(**flags: str | None) -> None:
 
 
 def _say_what_starts(settings: Settings) -> None:
-    """The first line of a log."""
+    """The first line of a log. The address of Consul carries no user and no token: its rule refuses them."""
     try:
         version = importlib.metadata.version("portbook")
     except importlib.metadata.PackageNotFoundError:  # a checkout that was not installed
@@ -70,7 +69,7 @@ def _say_what_starts(settings: Settings) -> None:
     log.info("event=starting version=%s instance=%s api=%s ports=%s consul=%s configs=%s", version,
              settings.proxy_instance_name, api.address,
              ",".join(f"{other.address}{':ssl' if other.tls else ''}" for other in others),
-             ",".join(endpoint.url for endpoint in parse_endpoints(settings.consul_address)), settings.configs_path)
+             settings.consul_address, settings.configs_path)
 
 
 def _writer(settings: Settings) -> Callable[[], None]:

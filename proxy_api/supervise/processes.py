@@ -117,14 +117,15 @@ class Child:
         """Whether it is to be started now."""
         return not self.pid and time.monotonic() >= self.start_at
 
-    def ended(self) -> None:
-        """Note the end, and when the next start is due: at once, unless it ended young."""
+    def ended(self, asked: bool = False) -> None:
+        """Note the end, `asked` for or not, and when the next start is due: at once, unless it ended young."""
         status = self.process.wait() if self.process else "unknown"
         os.close(self.descriptor)
         lived = time.monotonic() - self._started
         self._again(young=lived < YOUNG_S)
         if self._is_news(f"it ends with {status} as soon as it is started") or not self.failures:
-            log.warning("event=ended process=%s pid=%d status=%s lived=%.1fs", self.name, self.pid, status, lived)
+            log.log(logging.INFO if asked else logging.WARNING, "event=ended process=%s pid=%d status=%s lived=%.1fs",
+                    self.name, self.pid, status, lived)
         self.pid, self.descriptor, self.process = 0, -1, None
 
     def recovered(self) -> bool:
@@ -160,11 +161,11 @@ class Child:
 
 
 def wait_for(children: Iterable[Child], seconds: float) -> None:
-    """Until every one of them has ended, or the time is over."""
+    """Until every one of them, told to end, has ended, or the time is over."""
     end = time.monotonic() + seconds
     while (running := {c.descriptor: c for c in children if c.pid}) and (left := end - time.monotonic()) > 0:
         poll = select.poll()
         for descriptor in running:
             poll.register(descriptor, select.POLLIN)
         for descriptor, _ in poll.poll(left * 1000):
-            running[descriptor].ended()
+            running[descriptor].ended(asked=True)

@@ -164,10 +164,12 @@ def test_every_line_has_the_one_form_and_the_first_says_what_was_started(consul:
     first = lines[0]
     assert "event=starting version=" in first
     for part in ("instance=docker-flow", f"api={proxy.address}:{proxy.api_port}", f"ports={proxy.address}:{proxy.port}",
-                 f"consul=http://{consul.address}", f"configs={proxy.configs_path}"):
+                 f"consul={consul.address}", f"configs={proxy.configs_path}"):
         assert part in first
     assert any("event=setting-ignored name=LISTENER_ADDRESS" in line and "WARNING" in line for line in lines)
     assert not any("geheim" in line for line in lines)
+    assert [line for line in lines[lines.index(next(line for line in lines if "event=stopping" in line)):]
+            if "event=ended" in line and " INFO " not in line] == [], "an end that was asked for is no warning"
 
 
 def test_what_haproxy_wrote_before_a_start_is_not_told_again(consul: ConsulServer) -> None:
