@@ -158,6 +158,9 @@ OPTIONS: tuple[Option, ...] = (
     Option("drain", _one_of("off", "maintenance", "deregister"), "maintenance", "off|maintenance|deregister", "what "
            "becomes of the services of a container that was sent its stop signal, or is paused: nothing, Consul's "
            "maintenance, or deregistration"),
+    Option("drain-limit", _seconds, 3600.0, "SECONDS", "how long a container that was sent its stop signal and goes on "
+           "running stays out of rotation, or its own stop timeout if that is longer: to be above every `docker stop "
+           "-t` in use, which no engine tells"),
     Option("http", _listen, None, "ADDR:PORT", "serve /health, /ready, /metrics and /containers there"),
     Option("log-level", _one_of("debug", "info", "warning", "error"), "info", "debug|info|warning|error", "how much is "
            "said: debug adds each event and each comparison that wrote nothing"),

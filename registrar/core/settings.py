@@ -54,6 +54,7 @@ class Settings:
     ttl_refresh: int
     health: str
     drain: str
+    drain_limit: float
     http: tuple[str, int] | None
     log_level: str
     once: bool
