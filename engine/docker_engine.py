@@ -7,6 +7,7 @@ has an engine of its own, because the SDK's client is a `requests` session.
 import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from copy import copy
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -43,6 +44,28 @@ class _OneSocket(UnixHTTPAdapter):  # type: ignore[misc]
 
     def get_connection(self, url: str, proxies: object = None) -> Any:
         return super().get_connection("the engine")
+
+
+class _Client(docker.APIClient):  # type: ignore[misc]
+    """The SDK's client, but over a socket a plain question costs what it has to: no cookies, redirects and hooks, which
+    take half of the time, and connections are kept.
+    """
+
+    _plain: requests.PreparedRequest | None = None
+
+    def __init__(self, **wanted: Any) -> None:
+        super().__init__(**wanted)
+        adapter = self.get_adapter(self.base_url)
+        if isinstance(adapter, UnixHTTPAdapter):
+            self.mount(self.base_url, _OneSocket(adapter.socket_path, TIMEOUT_S))
+            self._plain = requests.Request("GET", self.base_url).prepare()
+
+    def get(self, url: str, timeout: float | None = None, **more: Any) -> requests.Response:
+        if more or self._plain is None:
+            return super().get(url, timeout=timeout, **more)  # type: ignore[no-any-return]
+        question = copy(self._plain)
+        question.url = url
+        return self.get_adapter(url).send(question, timeout=timeout)  # type: ignore[no-any-return]
 
 
 class DockerEngine:
@@ -115,8 +138,8 @@ class DockerEngine:
             self._stream._response.raise_for_status()
             connected()
             for event in self._stream:
-                if happening := read_event(event):
-                    yield happening
+                if known := read_event(event):
+                    yield known
         except (OSError, ValueError, requests.RequestException, urllib3.exceptions.HTTPError) as fault:
             raise EngineUnavailable(f"the event stream broke: {type(fault).__name__}") from None
         finally:
@@ -177,13 +200,10 @@ class DockerEngine:
 
 
 def _client(version: str, wanted: Mapping[str, Any]) -> docker.APIClient:
-    client = docker.APIClient(version=version, timeout=TIMEOUT_S, **wanted)
+    client = _Client(version=version, timeout=TIMEOUT_S, **wanted)
     # Or else REQUESTS_CA_BUNDLE, meant for the rest of the world, would take the place of DOCKER_CERT_PATH's authority.
     client.trust_env = False
-    adapter = client.get_adapter(client.base_url)
-    if isinstance(adapter, UnixHTTPAdapter):
-        client.mount(client.base_url, _OneSocket(adapter.socket_path, TIMEOUT_S))
-    else:  # no proxy stands before a socket
+    if not client.base_url.startswith("http+docker"):  # no proxy stands before a socket
         client.proxies = requests.utils.get_environ_proxies(client.base_url)
     return client
 

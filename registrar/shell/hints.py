@@ -40,14 +40,14 @@ class Hints:
         self._rewired: set[str] = set()
         self._notes: list[Signal | Exit] = []
 
-    def touch(self, happening: Event) -> None:
+    def touch(self, event: Event) -> None:
         with self._changed:
-            if not happening.container:
+            if not event.container:
                 self._everything = True
-            elif happening.note:
-                self._notes.append(happening.note)
+            elif event.note:
+                self._notes.append(event.note)
             else:
-                (self._rewired if happening.network else self._containers).add(happening.container)
+                (self._rewired if event.network else self._containers).add(event.container)
             self._changed.notify()
 
     def touch_everything(self) -> None:
@@ -89,11 +89,11 @@ class EventReader(LastingThread):
         pause = threading.Event()
         while True:
             try:
-                for happening in self._source.events(self._connected):
-                    self._metrics.events.labels(happening.event).inc()
-                    self._hints.touch(happening)
-                    say = self._journal.warn if happening.event == OUT_OF_MEMORY else self._journal.debug
-                    say("event", action=happening.event, container=happening.container[:12] or "-")
+                for event in self._source.events(self._connected):
+                    self._hints.touch(event)
+                    self._metrics.events.labels(event.event).inc()
+                    say = self._journal.warn if event.event == OUT_OF_MEMORY else self._journal.debug
+                    say("event", action=event.event, container=event.container[:12] or "-")
             except EngineUnavailable as fault:
                 self._journal.trouble("events", str(fault))
             lasted = time.monotonic() - self._since
