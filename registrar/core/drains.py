@@ -4,8 +4,8 @@ A container that is told to stop still serves what it has. Its services go into 
 sends it anything new. The reason written there names the run of the container that is meant; so a registrar that
 was restarted meanwhile finds its own drains again, and never takes an operator's maintenance for one of them.
 
-How long the engine lets a container end (`docker stop -t`, a swarm's grace period) is told nowhere, and a signal sent by
-hand looks the same. So the stop signal counts as a stop until the run has ended; a container that survives it comes
+How long the engine lets a container end (`docker stop -t`, a swarm's grace period) is told nowhere, and a signal sent
+by hand looks the same. So the stop signal counts as a stop until the run has ended; a container that survives it comes
 back when somebody ends its maintenance, or after a limit, which is long.
 """
 
@@ -57,7 +57,8 @@ class Stop:
 class Drains:
     """Who is to be out of rotation, by container id. `mode` is that of --drain; times are seconds since 1970.
 
-    `limit` are the seconds after which a container that still runs has survived its stop signal. `pauses` are those that last, and since when: a short one is none.
+    `limit` are the seconds after which a container that still runs has survived its stop signal. `pauses` are those
+    that last, and since when: a short one is none.
     """
 
     mode: str

@@ -114,8 +114,8 @@ def read_metadata(env: Iterable[tuple[str, str]], labels: Iterable[tuple[str, st
     chosen: dict[tuple[object, ...], Entry] = {}
     shadowed = []
     # A variable that is set twice has its last value, as in the process itself.
-    entries = [_entry(k, v, label=False) for k, v in dict(env).items()]
-    entries += [_entry(k, v, label=True) for k, v in labels]
+    entries = [entry_of(k, v, label=False) for k, v in dict(env).items()]
+    entries += [entry_of(k, v, label=True) for k, v in labels]
     for entry in sorted((e for e in entries if e), key=lambda e: (e.spelling != e.spelling.upper(), e.spelling)):
         place = (entry.key, entry.low, entry.high, entry.protocol, entry.rank)
         if place in chosen:
@@ -125,7 +125,8 @@ def read_metadata(env: Iterable[tuple[str, str]], labels: Iterable[tuple[str, st
     return Metadata(tuple(sorted(chosen.values(), key=lambda e: (e.rank, e.spelling))), tuple(shadowed))
 
 
-def _entry(spelling: str, value: str, label: bool) -> Entry | None:
+def entry_of(spelling: str, value: str, label: bool) -> Entry | None:
+    """A variable or a label as an entry; None where it is none of ours."""
     match = _FORM.fullmatch(spelling) if spelling.startswith(PREFIX) else None
     if not match:
         return None
