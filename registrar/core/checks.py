@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from registrar.core.grammar import duration_seconds, join_host_port, read_bool, read_duration, split_list
-from registrar.core.metadata import Entry, Keys
+from registrar.core.metadata import Entry, Keys, entry_of
 from registrar.core.registration import Check
 from registrar.core.spelling import unknown_check
 from registrar.core.urls import NoPath, read_path
@@ -43,6 +43,7 @@ CONSULS_LEAST_S = {"check_interval": 1.0, "check_deregister_after": 60.0}
 STATUSES = ("passing", "warning", "critical")
 _KNOWN = frozenset(key.lower() for key, _ in KEYS)
 _ELSEWHERE = re.compile(r"[:/]|^\d+$")
+_COMMANDS = frozenset({"check_cmd", "check_script"})
 _METHOD = re.compile(r"[A-Z]{1,20}")
 _HEADER = re.compile(r"([A-Za-z0-9!#$%&'*+.^_`|~-]{1,100})\s*:\s*(\S.*)")
 
@@ -60,8 +61,16 @@ class Target:
         return join_host_port(self.address, self.port)
 
 
-def check_of(keys: Keys, target: Target, report: Report) -> Check:
-    """The definition of the check, () where none is asked for or none is possible."""
+def runs_command(spelling: str) -> bool:
+    """Whether a label or variable of this name has the agent run something."""
+    entry = entry_of(spelling, "", label=True)
+    return entry is not None and entry.key in _COMMANDS
+
+
+def check_of(keys: Keys, target: Target, report: Report, image_scripts: bool = False) -> Check:
+    """The definition of the check, () where none is asked for or none is possible. `image_scripts`: an image's are
+    as good as a container's.
+    """
     wanted = [entry for kind in KINDS if (entry := keys.get(f"check_{kind}"))]
     found: dict[str, Any] = {}
     _report_idle(keys, report)
@@ -69,7 +78,7 @@ def check_of(keys: Keys, target: Target, report: Report) -> Check:
         if found:
             report(entry, f"a service has one check: an earlier one of {', '.join(KINDS)} counts")
         else:
-            found = _probe(entry, keys, target, report)
+            found = _probe(entry, keys, target, report) if image_scripts or not _is_the_images(entry, report) else {}
     if not found:
         return ()
     if "TTL" not in found:
@@ -81,6 +90,15 @@ def check_of(keys: Keys, target: Target, report: Report) -> Check:
     if status := _status(keys, report):
         found["Status"] = status
     return tuple(sorted(found.items()))
+
+
+def _is_the_images(entry: Entry, report: Report) -> bool:
+    # Whoever starts a container may not know what its image says; the agent would run it with its own rights.
+    refused = entry.from_image and entry.key in _COMMANDS
+    if refused:
+        report(entry, "it stands in the image, or nobody can tell that it does not: the agent runs it only with "
+                      "--image-scripts, or if the container itself says something else")
+    return refused
 
 
 def _probe(entry: Entry, keys: Keys, target: Target, report: Report) -> dict[str, Any]:

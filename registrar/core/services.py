@@ -53,7 +53,7 @@ def services_of(container: Container, target: Container | None, node: Node, wish
     refused = _ineligible(container, wishes)
     if refused:
         return Offer(skips=(Skip(container.name, "", refused.code, refused.reason),))
-    metadata = read_metadata(container.env, container.labels)
+    metadata = read_metadata(container.env, container.labels, container.from_image)
     faults = [Fault(container.name, lost.spelling, lost.value, f"{winner.spelling} is set as well and counts")
               for lost, winner in metadata.shadowed]
 

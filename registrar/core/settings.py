@@ -40,6 +40,7 @@ class Settings:
     max_ports: int
     suffix: str
     merge_tags: bool
+    image_scripts: bool
     deregister: str
     deregister_on_exit: bool
     node_id: str
