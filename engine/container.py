@@ -83,6 +83,8 @@ class Container:
     stop_signal: int = STOP_SIGNAL
     stop_timeout: float = STOP_TIMEOUT_S
     health: Health | None = None
+    # Of what it says, what its image says: (whether it is a label, its key). Known where the engine was asked for it.
+    from_image: frozenset[tuple[bool, str]] = frozenset()
     service_known: bool = False  # of a swarm's task: whether what its service says is among labels and ports
     # All that the engine said, where a template needs it.
     document: Mapping[str, Any] | None = field(default=None, compare=False, repr=False)
@@ -115,13 +117,15 @@ def is_image_id(image: str, image_id: str) -> bool:
     return image.startswith("sha256:") or (len(image) >= 4 and image_id.removeprefix("sha256:").startswith(image))
 
 
-def from_inspect(document: Mapping[str, Any], image_tags: Sequence[str] = (), keep: bool = False) -> Container:
+def from_inspect(document: Mapping[str, Any], image_tags: Sequence[str] = (), keep: bool = False,
+                 from_image: frozenset[tuple[bool, str]] = frozenset()) -> Container:
     """Read the answer of `GET /containers/ID/json`. Raises ValueError on what is no such document.
 
-    `image_tags` are the names of its image, for a container that was started by an image id. `keep` the document in it.
+    `image_tags` are the names of its image, for a container that was started by an image id; `from_image` what of
+    its labels and variables `said_by_image`. `keep` the document in it.
     """
     try:
-        container = _read(document, image_tags)
+        container = replace(_read(document, image_tags), from_image=from_image)
         return replace(container, document=document) if keep else container
     except (KeyError, TypeError, AttributeError) as fault:
         raise ValueError(f"not an inspect document: {type(fault).__name__} {fault}") from None
@@ -158,6 +162,16 @@ def _read(document: Mapping[str, Any], image_tags: Sequence[str]) -> Container:
         stop_timeout=STOP_TIMEOUT_S if config.get("StopTimeout") is None else float(config["StopTimeout"]),
         health=read_health(config, state),
     )
+
+
+def said_by_image(config: Mapping[str, Any], image_config: Mapping[str, Any] | None) -> frozenset[tuple[bool, str]]:
+    """The labels and variables of a container that its image has with the same values: (whether it is a label, its
+    key). All of them where it is unknown what the image has (None).
+    """
+    image_config = config if image_config is None else image_config
+    labels = (config.get("Labels") or {}).items() & (image_config.get("Labels") or {}).items()
+    env = {*(config.get("Env") or ())} & {*(image_config.get("Env") or ())}
+    return frozenset({*((True, key) for key, _ in labels), *((False, e.partition("=")[0]) for e in env)})
 
 
 def _signal(text: str) -> int:

@@ -17,7 +17,7 @@ import urllib3
 from docker.errors import APIError, DockerException, NotFound
 from docker.transport import UnixHTTPAdapter
 
-from engine.container import Container, from_inspect, is_image_id
+from engine.container import Container, from_inspect, is_image_id, said_by_image
 from engine.errors import EngineUnavailable, SwarmUnavailable, Unreadable
 from engine.events import FILTERS, Event, read_event
 from engine.swarm import SwarmService, from_service
@@ -71,8 +71,10 @@ class _Client(docker.APIClient):  # type: ignore[misc]
 class DockerEngine:
     """A connection to the engine, made when it is first needed and again after each failure."""
 
-    def __init__(self, environ: Mapping[str, str], keep_documents: bool = False) -> None:
-        self._environ, self._keep_documents = environ, keep_documents
+    def __init__(self, environ: Mapping[str, str], keep_documents: bool = False,
+                 is_the_images: Callable[[str], bool] = lambda key: False) -> None:
+        """`is_the_images` tells the labels and variables of which it has to be known whether the image says them."""
+        self._environ, self._keep_documents, self._is_the_images = environ, keep_documents, is_the_images
         self._client: docker.APIClient | None = None
         self._stream: Any = None
 
@@ -106,7 +108,8 @@ class DockerEngine:
         """What the engine says of one container now; None where it is gone. Raises Unreadable for this one alone."""
         try:
             document = self._call(lambda client: client.inspect_container(quote(container_id, safe="")))
-            return from_inspect(document, self._image_tags(document), self._keep_documents)
+            tags, from_image = self._image_says(document)
+            return from_inspect(document, tags, self._keep_documents, from_image)
         except NotFound:
             return None
         except APIError as fault:
@@ -159,14 +162,20 @@ class DockerEngine:
         if client is not None:
             client.close()
 
-    def _image_tags(self, document: Mapping[str, Any]) -> Sequence[str]:
-        """The names of an image that was started by its id; none where the image may not be asked for."""
-        if not is_image_id((document.get("Config") or {}).get("Image") or "", document.get("Image") or ""):
-            return ()
+    def _image_says(self, document: Mapping[str, Any]) -> tuple[Sequence[str], frozenset[tuple[bool, str]]]:
+        """The names of an image that was started by its id, and what of a container's words are the image's."""
+        config = document.get("Config") or {}
+        unnamed = is_image_id(config.get("Image") or "", document.get("Image") or "")
+        keys = (*(config.get("Labels") or ()), *(entry.partition("=")[0] for entry in config.get("Env") or ()))
+        matters = any(map(self._is_the_images, keys))
+        if not (unnamed or matters):
+            return (), frozenset()
         try:
-            return self._call(lambda client: client.inspect_image(document["Image"])).get("RepoTags") or ()
-        except APIError:
-            return ()
+            found = self._call(lambda client: client.inspect_image(document["Image"]))
+        except APIError:  # it may not be asked for, or has gone
+            found = {}
+        return (found.get("RepoTags") or () if unnamed else (),
+                said_by_image(config, found.get("Config")) if matters else frozenset())
 
     def _ask(self, question: Callable[[docker.APIClient], T]) -> T:
         try:

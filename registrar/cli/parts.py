@@ -11,6 +11,7 @@ from engine.errors import EngineUnavailable
 from registrar.consul.external_node import ExternalNode
 from registrar.consul.key_value import KeyValue
 from registrar.consul.write_pool import WritePool
+from registrar.core.checks import runs_command
 from registrar.core.settings import Settings
 from registrar.core.writes import Together
 from registrar.network.node_addresses import NoAddress, node_addresses, require_address
@@ -60,7 +61,7 @@ def build_reconciler(settings: Settings, stop: threading.Event, pages: Pages) ->
     # The loop repeats whole passes, so a single request is sent once.
     consul = ConsulClient.from_environ(settings.consul, os.environ, patience_s=0)
     agent, together = build_registry(settings, consul, lambda: reconciler.owner)
-    engine = DockerEngine(os.environ, keep_documents=bool(settings.tags.parts))
+    engine = DockerEngine(os.environ, bool(settings.tags.parts), runs_command)
     here = Surroundings(lambda: node_addresses(settings.ip, settings.ip6), sleep=stop.wait)
     reconciler = Reconciler(settings, engine, agent, here, stop.is_set, together, pages)
     return reconciler

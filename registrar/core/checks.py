@@ -9,17 +9,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from registrar.core.grammar import join_host_port, read_bool, read_duration, split_list
-from registrar.core.metadata import Entry, Keys
+from registrar.core.grammar import duration_seconds, join_host_port, read_bool, read_duration, split_list
+from registrar.core.metadata import Entry, Keys, entry_of
 from registrar.core.registration import Check
+from registrar.core.spelling import unknown_check
+from registrar.core.urls import NoPath, read_path
 
 Report = Callable[[Entry, str], None]
 
 KINDS = ("http", "https", "cmd", "script", "ttl", "tcp", "grpc")
 # What each kind is, and further keys that change a check; docs/registrar.md is made of these.
 KEYS: tuple[tuple[str, str], ...] = (
-    ("CHECK_HTTP", "path of an HTTP check"),
-    ("CHECK_HTTPS", "path of an HTTPS check"),
+    ("CHECK_HTTP", "path of an HTTP check. Of a whole address of the service itself the path is taken, and that is "
+     "reported; any other address is refused"),
+    ("CHECK_HTTPS", "path of an HTTPS check; likewise"),
     ("CHECK_CMD", "a command for the agent: `check-cmd CONTAINER PORT` and this, run by `sh -c`"),
     ("CHECK_SCRIPT", "a script for the agent, run by `sh -c`; `$SERVICE_IP` and `$SERVICE_PORT` are put in"),
     ("CHECK_TTL", "a duration; registrar reports to it while the container runs"),
@@ -36,7 +39,11 @@ KEYS: tuple[tuple[str, str], ...] = (
     ("CHECK_DEREGISTER_AFTER", "a duration: Consul removes what is critical for so long (at least 1m)"),
 )
 DEFAULT_INTERVAL = "10s"
+CONSULS_LEAST_S = {"check_interval": 1.0, "check_deregister_after": 60.0}
 STATUSES = ("passing", "warning", "critical")
+_KNOWN = frozenset(key.lower() for key, _ in KEYS)
+_ELSEWHERE = re.compile(r"[:/]|^\d+$")
+_COMMANDS = frozenset({"check_cmd", "check_script"})
 _METHOD = re.compile(r"[A-Z]{1,20}")
 _HEADER = re.compile(r"([A-Za-z0-9!#$%&'*+.^_`|~-]{1,100})\s*:\s*(\S.*)")
 
@@ -54,15 +61,24 @@ class Target:
         return join_host_port(self.address, self.port)
 
 
-def check_of(keys: Keys, target: Target, report: Report) -> Check:
-    """The definition of the check, () where none is asked for or none is possible."""
+def runs_command(spelling: str) -> bool:
+    """Whether a label or variable of this name has the agent run something."""
+    entry = entry_of(spelling, "", label=True)
+    return entry is not None and entry.key in _COMMANDS
+
+
+def check_of(keys: Keys, target: Target, report: Report, image_scripts: bool = False) -> Check:
+    """The definition of the check, () where none is asked for or none is possible. `image_scripts`: an image's are
+    as good as a container's.
+    """
     wanted = [entry for kind in KINDS if (entry := keys.get(f"check_{kind}"))]
     found: dict[str, Any] = {}
+    _report_idle(keys, report)
     for entry in wanted:
         if found:
             report(entry, f"a service has one check: an earlier one of {', '.join(KINDS)} counts")
         else:
-            found = _probe(entry, keys, target, report)
+            found = _probe(entry, keys, target, report) if image_scripts or not _is_the_images(entry, report) else {}
     if not found:
         return ()
     if "TTL" not in found:
@@ -76,6 +92,15 @@ def check_of(keys: Keys, target: Target, report: Report) -> Check:
     return tuple(sorted(found.items()))
 
 
+def _is_the_images(entry: Entry, report: Report) -> bool:
+    # Whoever starts a container may not know what its image says; the agent would run it with its own rights.
+    refused = entry.from_image and entry.key in _COMMANDS
+    if refused:
+        report(entry, "it stands in the image, or nobody can tell that it does not: the agent runs it only with "
+                      "--image-scripts, or if the container itself says something else")
+    return refused
+
+
 def _probe(entry: Entry, keys: Keys, target: Target, report: Report) -> dict[str, Any]:
     kind, value = entry.key.removeprefix("check_"), entry.value.strip()
     if not target.port and kind in ("http", "https", "tcp", "grpc"):
@@ -84,6 +109,8 @@ def _probe(entry: Entry, keys: Keys, target: Target, report: Report) -> dict[str
     if kind == "ttl":
         ttl = _duration(keys, entry.key, report)
         return {"TTL": ttl} if ttl else {}
+    if kind in ("tcp", "grpc") and _ELSEWHERE.search(value) and value not in ("0", "1"):
+        report(entry, "this says yes or no, and the check asks the service's own port: taken for a yes")
     if kind == "tcp":
         return {"TCP": str(target)} if _is_on(value) else {}
     if kind == "grpc":
@@ -93,11 +120,24 @@ def _probe(entry: Entry, keys: Keys, target: Target, report: Report) -> dict[str
     return _http(kind, value, keys, target, entry, report)
 
 
+def _report_idle(keys: Keys, report: Report) -> None:
+    """Keys of a check that change nothing: that there are not, or that no check was asked for with."""
+    asked = any(f"check_{kind}" in keys.entries for kind in KINDS)
+    for key, entry in sorted(keys.entries.items()):
+        if key.startswith("check_") and key not in _KNOWN:
+            report(entry, unknown_check(entry, _KNOWN))
+        elif key in _KNOWN and not asked:
+            report(entry, f"it changes a check, and none of {', '.join(KINDS)} asks for one")
+
+
 def _http(kind: str, value: str, keys: Keys, target: Target, entry: Entry, report: Report) -> dict[str, Any]:
-    path = value if value.startswith("/") else f"/{value}"
-    if not path.isprintable() or " " in path:
-        report(entry, "give a path such as /health, without blanks: registered without a check")
+    try:
+        path, taken_out = read_path(kind, value, target.address, (target.port, target.exposed))
+    except NoPath as fault:
+        report(entry, f"{fault}: registered without a check")
         return {}
+    if taken_out:
+        report(entry, f"give a path, not an address: {path} is asked for")
     found: dict[str, Any] = {"HTTP": f"{kind}://{target}{path}"}
     if method := keys.get(f"check_{kind}_method"):
         word = method.value.strip().upper()
@@ -177,10 +217,13 @@ def _duration(keys: Keys, key: str, report: Report) -> str:
     if entry is None:
         return ""
     try:
-        return read_duration(entry.value)
+        duration = read_duration(entry.value)
     except ValueError as fault:
         report(entry, str(fault))
         return ""
+    if duration_seconds(duration) < CONSULS_LEAST_S.get(key, 0.0):
+        report(entry, f"Consul takes {CONSULS_LEAST_S[key]:g}s for anything shorter")
+    return duration
 
 
 def _status(keys: Keys, report: Report) -> str:

@@ -23,7 +23,8 @@ def registrations_of(container: Container, port: Port, keys: Keys, endpoint: End
     """One for each name of the port; those after the first have their name at the end of their id."""
     default_id = naming.default_id(node.id, container, port, endpoint.shared)
     custom_id = _id(keys, report) or default_id
-    check = check_of(keys, Target(endpoint.address, endpoint.port, container.id, port.number), report)
+    check = check_of(keys, Target(endpoint.address, endpoint.port, container.id, port.number), report,
+                     wishes.image_scripts)
     for number, name in enumerate(_names(container, port, keys, grouped, wishes, report)):
         suffix = f":{naming.dns_name(name) or number}" if number else ""
         yield _registration(container, port, keys, endpoint, node, wishes, common, report, check, name,

@@ -3,6 +3,10 @@
 A container that is told to stop still serves what it has. Its services go into Consul's maintenance, so that nobody
 sends it anything new. The reason written there names the run of the container that is meant; so a registrar that
 was restarted meanwhile finds its own drains again, and never takes an operator's maintenance for one of them.
+
+How long the engine lets a container end (`docker stop -t`, a swarm's grace period) is told nowhere, and a signal sent
+by hand looks the same. So the stop signal counts as a stop until the run has ended; a container that survives it comes
+back when somebody ends its maintenance, or after a limit, which is long.
 """
 
 import math
@@ -53,10 +57,12 @@ class Stop:
 class Drains:
     """Who is to be out of rotation, by container id. `mode` is that of --drain; times are seconds since 1970.
 
-    `pauses` are those that last, and since when: a short one is none.
+    `limit` are the seconds after which a container that still runs has survived its stop signal. `pauses` are those
+    that last, and since when: a short one is none.
     """
 
     mode: str
+    limit: float = 0.0
     stops: Mapping[str, Stop] = field(default_factory=dict)
     pauses: Mapping[str, float] = field(default_factory=dict)
 
@@ -65,8 +71,15 @@ class Drains:
         asked_to_end = signal.number in (container.stop_signal, SIGKILL)
         if self.mode == "off" or not (asked_to_end and container.serving and signal.at >= container.state.started):
             return self
-        stop = Stop(run_of(container), now + container.stop_timeout + MARGIN_S)
+        stop = Stop(run_of(container), now + max(self.limit, container.stop_timeout + MARGIN_S))
         return replace(self, stops={**self.stops, container.id: stop})
+
+    def undone(self, before: Mapping[str, str], now: Mapping[str, str]) -> "Drains":
+        """After somebody has ended the maintenance of services that are still there: `before` and `now` are the
+        reasons of theirs, "" for none.
+        """
+        over = {stop.run for key, reason in before.items() if now.get(key) == "" and (stop := _read_stop(reason))}
+        return replace(self, stops={key: stop for key, stop in self.stops.items() if stop.run not in over})
 
     def looked(self, containers: Mapping[str, Container], present: Iterable[tuple[str, str]], now: float) -> "Drains":
         """After a look at the containers; `present` are the ids of those in maintenance, each with its reason."""

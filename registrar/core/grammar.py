@@ -12,6 +12,7 @@ _FALSE = frozenset({"false", "0", "no", "off", "f", "n"})
 _DURATION = re.compile(r"(?:\d+(?:\.\d*)?|\.\d+)(?:ns|us|µs|ms|s|m|h)")
 _UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 SEPARATOR = re.compile(r"(?<!\\),")  # between the items of a list
+SHORTEST_S, LONGEST_S = 0.001, 36e6  # in nanoseconds Go has neither less than one nor more than fit 64 bits
 _USER = re.compile(r"://[^\s/\"`@]*@")
 _HOST_LABEL = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
 
@@ -31,6 +32,8 @@ def read_duration(text: str) -> str:
     parts = _DURATION.findall(word)
     if "".join(parts) != word or not re.search(r"[1-9]", word):
         raise ValueError("give a duration above zero with its unit, such as 15s, 1m30s or 500ms")
+    if not SHORTEST_S <= duration_seconds(word) <= LONGEST_S:
+        raise ValueError("give a duration from 1ms to 10000h")
     return word
 
 

@@ -4,7 +4,7 @@ What the keys mean is for `services`, `checks` and `naming`; here are only their
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -39,6 +39,7 @@ class Entry:
     low: int = 0
     high: int = 0
     protocol: str = ""
+    from_image: bool = False
 
     @property
     def scoped(self) -> bool:
@@ -109,13 +110,17 @@ class Metadata:
         return self.for_port(0, "")
 
 
-def read_metadata(env: Iterable[tuple[str, str]], labels: Iterable[tuple[str, str]]) -> Metadata:
-    """Sort out the entries. Two spellings of one key (SERVICE_NAME, SERVICE_name) have a winner: upper case."""
+def read_metadata(env: Iterable[tuple[str, str]], labels: Iterable[tuple[str, str]],
+                  from_image: Set[tuple[bool, str]] = frozenset()) -> Metadata:
+    """Sort out the entries. Two spellings of one key (SERVICE_NAME, SERVICE_name) have a winner: upper case.
+
+    `from_image` are those that the image says: (whether it is a label, its key).
+    """
     chosen: dict[tuple[object, ...], Entry] = {}
     shadowed = []
     # A variable that is set twice has its last value, as in the process itself.
-    entries = [_entry(k, v, label=False) for k, v in dict(env).items()]
-    entries += [_entry(k, v, label=True) for k, v in labels]
+    entries = [entry_of(k, v, False, (False, k) in from_image) for k, v in dict(env).items()]
+    entries += [entry_of(k, v, True, (True, k) in from_image) for k, v in labels]
     for entry in sorted((e for e in entries if e), key=lambda e: (e.spelling != e.spelling.upper(), e.spelling)):
         place = (entry.key, entry.low, entry.high, entry.protocol, entry.rank)
         if place in chosen:
@@ -125,7 +130,8 @@ def read_metadata(env: Iterable[tuple[str, str]], labels: Iterable[tuple[str, st
     return Metadata(tuple(sorted(chosen.values(), key=lambda e: (e.rank, e.spelling))), tuple(shadowed))
 
 
-def _entry(spelling: str, value: str, label: bool) -> Entry | None:
+def entry_of(spelling: str, value: str, label: bool, from_image: bool = False) -> Entry | None:
+    """A variable or a label as an entry; None where it is none of ours."""
     match = _FORM.fullmatch(spelling) if spelling.startswith(PREFIX) else None
     if not match:
         return None
@@ -134,4 +140,4 @@ def _entry(spelling: str, value: str, label: bool) -> Entry | None:
     level = (0 if not low else 2 if low == high else 1)
     key = match["key"].lower()
     return Entry(ALIASES.get(key, key), value, spelling, (2 * level + bool(protocol), low - high, label), low, high,
-                 protocol)
+                 protocol, from_image)

@@ -132,6 +132,8 @@ OPTIONS: tuple[Option, ...] = (
            "name that was not given for a port: where several ports of the container are registered, always, or never"),
     Option("merge-tags", read_bool, False, "", "a port's SERVICE_<port>_TAGS are added to SERVICE_TAGS, and do not "
            "replace them; SERVICE_MERGE_TAGS says so for one container", switch=True),
+    Option("image-scripts", read_bool, False, "", "let the agent run the SERVICE_CHECK_SCRIPT or SERVICE_CHECK_CMD "
+           "of an image's own labels or variables, not only those that a container was given", switch=True),
     Option("deregister", _one_of("always", "on-success"), "always", "always|on-success", "when to take out a container "
            "that ended: always, or unless it failed (exit code 1 to 127)"),
     Option("deregister-on-exit", read_bool, False, "", "take everything out again at SIGTERM (default: it stays)",
@@ -158,6 +160,9 @@ OPTIONS: tuple[Option, ...] = (
     Option("drain", _one_of("off", "maintenance", "deregister"), "maintenance", "off|maintenance|deregister", "what "
            "becomes of the services of a container that was sent its stop signal, or is paused: nothing, Consul's "
            "maintenance, or deregistration"),
+    Option("drain-limit", _seconds, 3600.0, "SECONDS", "how long a container that was sent its stop signal and goes on "
+           "running stays out of rotation, or its own stop timeout if that is longer: to be above every `docker stop "
+           "-t` in use, which no engine tells"),
     Option("http", _listen, None, "ADDR:PORT", "serve /health, /ready, /metrics and /containers there"),
     Option("log-level", _one_of("debug", "info", "warning", "error"), "info", "debug|info|warning|error", "how much is "
            "said: debug adds each event and each comparison that wrote nothing"),

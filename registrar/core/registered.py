@@ -30,6 +30,10 @@ class Registered:
         """Why a service is in maintenance, "" where it is not, or not there."""
         return self.maintenance.get(service_id, "") if service_id in self.services else ""
 
+    def reasons(self) -> dict[str, str]:
+        """Why each service is in maintenance, "" where it is not."""
+        return {key: self.maintenance.get(key, "") for key in self.services}
+
     def reasons_of_containers(self) -> frozenset[tuple[str, str]]:
         """Each container that has something in maintenance, and the reason."""
         return frozenset((self.services[key].meta_value(META_CONTAINER), why)

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from engine.container import Container, Port
 from engine.health import HEALTHY, STARTING
 from registrar.core import endpoints
+from registrar.core.attributes import RESERVED
+from registrar.core.checks import KEYS as CHECK_KEYS
 from registrar.core.checks import Report, switched
 from registrar.core.definition import registrations_of
 from registrar.core.endpoints import Endpoint, Node, Refused
@@ -12,10 +14,12 @@ from registrar.core.filters import is_one_off, why_left_out
 from registrar.core.grammar import is_loopback, read_host, split_list
 from registrar.core.metadata import Entry, Fault, Keys, read_metadata
 from registrar.core.registration import Registration
+from registrar.core.spelling import hints
 from registrar.core.tag_templates import LookUp, Tags, nothing_yet, tags_of
 from registrar.core.wishes import Wishes
 
 PROTOCOLS = ("tcp", "udp", "sctp")
+KNOWN = RESERVED | frozenset(key.lower() for key, _ in CHECK_KEYS)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -49,13 +53,16 @@ def services_of(container: Container, target: Container | None, node: Node, wish
     refused = _ineligible(container, wishes)
     if refused:
         return Offer(skips=(Skip(container.name, "", refused.code, refused.reason),))
-    metadata = read_metadata(container.env, container.labels)
+    metadata = read_metadata(container.env, container.labels, container.from_image)
     faults = [Fault(container.name, lost.spelling, lost.value, f"{winner.spelling} is set as well and counts")
               for lost, winner in metadata.shadowed]
 
     def report(entry: Entry, rule: str) -> None:
         faults.append(Fault(container.name, entry.spelling, entry.value, rule))
 
+    written = {**dict(container.env), **dict(container.labels)}
+    faults += [Fault(container.name, key, written[key], f"not read: did you mean {meant}?")
+               for key, meant in hints(written, KNOWN)]
     named = _named(metadata.generic(), report)
     ports = sorted({*container.ports, *(p for p in named if container.port(p.number, p.protocol) is None)})
     if not ports:

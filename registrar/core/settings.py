@@ -40,6 +40,7 @@ class Settings:
     max_ports: int
     suffix: str
     merge_tags: bool
+    image_scripts: bool
     deregister: str
     deregister_on_exit: bool
     node_id: str
@@ -54,6 +55,7 @@ class Settings:
     ttl_refresh: int
     health: str
     drain: str
+    drain_limit: float
     http: tuple[str, int] | None
     log_level: str
     once: bool

@@ -55,7 +55,7 @@ class Reconciler:
         self._offers = Offers(settings, pages.look_up if pages else nothing_yet)
         self._conflicts = OwnershipConflicts()
         self._node = Node(settings.node_id)
-        self._drains = Drains(settings.drain)
+        self._drains = Drains(settings.drain, settings.drain_limit)
         self._registered: Registered | None = None
 
     @property
@@ -138,6 +138,8 @@ class Reconciler:
         found = self._registry.read(self._node.id, self._registered)
         found = replace(found, services=adopted(found.services, self._settings.adopt_host, self._node.id))
         self._conflicts.look(found.owned(self._node.id))
+        if self._registered:
+            self._drains = self._drains.undone(self._registered.reasons(), found.reasons())
         return found
 
     def _heed(self, signals: Signals, registered: Registered) -> None:

@@ -27,10 +27,10 @@ class Slow(Container):
             "ExposedPorts": {"8080/tcp": {}}, "StopTimeout": grace,
             "HostConfig": {"PortBindings": {"8080/tcp": [{}]}}, **config}, name=self.name)["Id"]
 
-    def end(self):
-        """Begin to stop it, as `docker stop` does."""
+    def end(self, grace=None):
+        """Begin to stop it, as `docker stop` does; with `grace` as `docker stop -t` does."""
         client = docker.APIClient(version="auto", timeout=60)
-        threading.Thread(target=lambda: (client.stop(self.id), client.close()), daemon=True).start()
+        threading.Thread(target=lambda: (client.stop(self.id, grace), client.close()), daemon=True).start()
 
     def signal(self, name):
         self._client.kill(self.id, name)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from engine.container import Container, from_inspect
+from engine.container import Container, from_inspect, said_by_image
 from registrar.core.endpoints import Node
 from registrar.core.settings import Settings, read_settings
 
@@ -45,7 +45,9 @@ def document(**changes: Any) -> dict[str, Any]:
 
 
 def container(**changes: Any) -> Container:
-    return from_inspect(document(**changes), changes.get("image_tags", ()), keep=True)
+    made = document(**changes)
+    return from_inspect(made, changes.get("image_tags", ()), True,
+                        said_by_image(made["Config"], changes.get("image_config", {})))
 
 
 def settings(*flags: str) -> Settings:

@@ -35,6 +35,34 @@ CASES = {
         {"HTTP": "http://10.0.0.5:80/", "Interval": "10s"},
         ["SERVICE_CHECK_INITIAL_STATUS", "SERVICE_CHECK_HTTP_METHOD"]),
     "a path with blanks": ({"CHECK_HTTP": "/a b"}, {}, ["SERVICE_CHECK_HTTP"]),
+    "a path that is none": ({"CHECK_HTTP": "/100%"}, {}, ["SERVICE_CHECK_HTTP"]),
+    "a URL of the service by the port that is exposed": (
+        {"CHECK_HTTP": "http://localhost:8080/health?full=1"},
+        {"HTTP": "http://10.0.0.5:80/health?full=1", "Interval": "10s"}, ["SERVICE_CHECK_HTTP"]),
+    "a URL of the service by its address": (
+        {"CHECK_HTTPS": "HTTPS://10.0.0.5:80"}, {"HTTP": "https://10.0.0.5:80/", "Interval": "10s"},
+        ["SERVICE_CHECK_HTTPS"]),
+    "an address without a scheme": (
+        {"CHECK_HTTP": "127.0.0.1:8080/x"}, {"HTTP": "http://10.0.0.5:80/x", "Interval": "10s"},
+        ["SERVICE_CHECK_HTTP"]),
+    "a URL as a script has it": (
+        {"CHECK_HTTP": "http://$SERVICE_IP:$SERVICE_PORT/x"}, {"HTTP": "http://10.0.0.5:80/x", "Interval": "10s"},
+        ["SERVICE_CHECK_HTTP"]),
+    "a URL with another host": ({"CHECK_HTTP": "http://example.org/health"}, {}, ["SERVICE_CHECK_HTTP"]),
+    "a URL with another port": ({"CHECK_HTTP": "http://localhost:9000/"}, {}, ["SERVICE_CHECK_HTTP"]),
+    "a URL with the other scheme": ({"CHECK_HTTP": "https://localhost/"}, {}, ["SERVICE_CHECK_HTTP"]),
+    "a path with a URL in it is a path": (
+        {"CHECK_HTTP": "/go?to=http://x/"}, {"HTTP": "http://10.0.0.5:80/go?to=http://x/", "Interval": "10s"}, []),
+    "an address where a yes is wanted": (
+        {"CHECK_TCP": "localhost:9000"}, {"TCP": "10.0.0.5:80", "Interval": "10s"}, ["SERVICE_CHECK_TCP"]),
+    "a port where a yes is wanted": (
+        {"CHECK_GRPC": "9000"}, {"GRPC": "10.0.0.5:80", "Interval": "10s"}, ["SERVICE_CHECK_GRPC"]),
+    "durations that Consul takes for others, or for none": (
+        {"CHECK_TCP": "1", "CHECK_INTERVAL": "0.1ns", "CHECK_TIMEOUT": "99999999h", "CHECK_DEREGISTER_AFTER": "5s"},
+        {"TCP": "10.0.0.5:80", "Interval": "10s", "DeregisterCriticalServiceAfter": "5s"},
+        ["SERVICE_CHECK_INTERVAL", "SERVICE_CHECK_TIMEOUT", "SERVICE_CHECK_DEREGISTER_AFTER"]),
+    "a key that there is not": ({"CHECK_HTPP": "/"}, {}, ["SERVICE_CHECK_HTPP"]),
+    "what changes a check that nobody asked for": ({"CHECK_INTERVAL": "5s"}, {}, ["SERVICE_CHECK_INTERVAL"]),
     "a script goes through a shell, with address and port put in": (
         {"CHECK_SCRIPT": "curl $SERVICE_IP:$SERVICE_PORT/x | grep ok", "CHECK_TIMEOUT": "2s"},
         {"Args": ("/bin/sh", "-c", "curl 10.0.0.5:80/x | grep ok"), "Interval": "10s", "Timeout": "2s"}, []),

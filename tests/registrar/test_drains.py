@@ -12,7 +12,7 @@ PAUSE = {"state": {"Paused": True}}
 
 @pytest.fixture
 def world():
-    made = World()
+    made = World("--drain-limit", "20")
     made.now = 1000.0
     made.engine.run("a")
     made.full()
@@ -39,17 +39,41 @@ def test_the_stop_signal_is_the_containers_own(world, text, number):
     assert held(world)
 
 
-def test_a_container_that_survives_its_grace_period_comes_back_by_itself(world):
-    world.engine.run("a", stop_timeout=3)
+@pytest.mark.parametrize(("stop_timeout", "after"), [(None, 20), (3, 20), (40, 40 + MARGIN_S)])
+def test_a_container_that_survives_comes_back_by_itself_after_the_limit_or_its_own_timeout(world, stop_timeout, after):
+    world.engine.run("a", stop_timeout=stop_timeout)
     world.hint("a")
     world.kill("a")
-    assert world.reconciler.due_in() == pytest.approx(3 + MARGIN_S)
-    world.now += 3 + MARGIN_S - 0.1
+    assert world.reconciler.due_in() == pytest.approx(after)
+    world.now += after - 0.1
     world.full()
     assert held(world)
     world.now += 0.2
     assert world.hint().released == (WEB,)
     assert not held(world) and world.reconciler.due_in() is None
+
+
+def test_a_stop_with_a_long_time_of_its_own_is_not_over_by_default():
+    world = World()
+    world.engine.run("a", stop_timeout=3)
+    world.full()
+    world.kill("a")
+    world.now += 1800
+    assert world.full().released == () and held(world, "n1:a:8080")
+
+
+def test_a_stop_that_somebody_has_ended_by_hand_is_over_and_the_next_one_counts(world):
+    world.kill("a")
+    world.agent.agent_maintenance(WEB, "")
+    assert world.full().held == () and world.hint("a").held == () and not held(world)
+    world.now += 1
+    assert world.kill("a").held == (WEB,)
+
+
+def test_a_service_that_the_agent_has_lost_while_it_drains_is_not_taken_for_one_that_was_put_back(world):
+    world.kill("a")
+    world.agent.lose(WEB)
+    assert world.full().registered == () and world.ids == []
 
 
 def test_nothing_that_happens_between_signal_and_end_ends_the_drain_and_no_write_is_repeated(world):
@@ -145,7 +169,7 @@ def test_drain_off_does_nothing():
 
 
 def test_drain_deregister_takes_it_out_and_puts_it_back_if_it_survives():
-    world = World("--drain", "deregister")
+    world = World("--drain", "deregister", "--drain-limit", "20")
     world.engine.run("a")
     world.full()
     assert world.kill("a").deregistered == (WEB,)

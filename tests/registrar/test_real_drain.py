@@ -55,8 +55,30 @@ def test_a_stop_takes_the_instance_out_of_rotation_at_once_while_it_serves_on(co
         wait_until(lambda: passing(consul), 5)
 
 
-def test_a_container_that_survives_its_stop_signal_comes_back(consul, label):
-    with start(consul, label), Slow(label, grace=1) as web:
+def test_a_stop_that_was_given_more_time_on_the_command_line_is_out_of_rotation_until_it_ends(consul, label):
+    with start(consul, label, "--reconcile-interval", "0.5"), Slow(label, grace=1) as web:
+        wait_until(lambda: passing(consul), 5)
+        web.end(grace=9)  # longer than what the container's own configuration has, and no inspect says so
+        wait_until(lambda: not passing(consul), 5)
+        came_back = []
+        wait_until(lambda: came_back.extend(passing(consul)) or consul.instances("web") == [], 30)
+        assert came_back == []
+
+
+def test_a_container_that_survives_its_stop_signal_is_put_back_by_hand(consul, label):
+    with start(consul, label, "--reconcile-interval", "0.5") as registrar, Slow(label) as web:
+        wait_until(lambda: passing(consul), 5)
+        web.signal("TERM")
+        wait_until(lambda: not passing(consul), 5)
+        assert drain(consul, web.name, "--undo")[0] == 0
+        look_again(registrar)
+        assert passing(consul)
+        web.signal("TERM")
+        wait_until(lambda: not passing(consul), 5)
+
+
+def test_a_container_that_survives_its_stop_signal_comes_back_after_the_limit(consul, label):
+    with start(consul, label, "--drain-limit", "1"), Slow(label, grace=1) as web:
         wait_until(lambda: passing(consul), 5)
         web.signal("TERM")
         wait_until(lambda: not passing(consul), 2)
@@ -90,7 +112,7 @@ def test_deregister_instead_of_maintenance_and_nothing_at_all(consul, label):
 
 
 def test_an_operators_maintenance_is_still_there_after_a_drain(consul, label):
-    with start(consul, label), Slow(label, grace=1) as web, \
+    with start(consul, label, "--drain-limit", "1"), Slow(label, grace=1) as web, \
             Slow(label, grace=1, env={"SERVICE_NAME": "other"}) as other:
         wait_until(lambda: passing(consul) and passing(consul, "other"), 5)
         consul.put(f"/v1/agent/service/maintenance/n1:{web.name}:8080?enable=true&reason=disk")
