@@ -220,8 +220,10 @@ class ConsulMirror:
     def instances(self, service: str) -> Sequence[Instance]:
         found = self._store.instances(service)
         if self.catalog is not None:
-            self.catalog = replace(self.catalog, sequence=self.catalog.sequence + 1,
-                                   services={**self.catalog.services, service: found})
+            known = self.catalog.services.get(service)
+            if known is None or known != found:
+                self.catalog = replace(self.catalog, sequence=self.catalog.sequence + 1,
+                                       services={**self.catalog.services, service: found})
             self._seen_by_calls[service] = time.monotonic()
         return found
 
