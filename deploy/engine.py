@@ -28,6 +28,7 @@ import docker
 from docker.errors import APIError, DockerException
 from requests.exceptions import RequestException
 
+from deploy.process import started_at
 from deploy.waiting import wait_until
 
 # One for the machine, not for the checkout: there is one default socket. Root's own, as starting takes root anyway.
@@ -171,7 +172,7 @@ def _start() -> None:
             start_new_session=True,
         )
     (STATE / "kept").unlink(missing_ok=True)
-    (STATE / "pid").write_text(f"{process.pid} {_started_at(process.pid)}\n")
+    (STATE / "pid").write_text(f"{process.pid} {started_at(process.pid)}\n")
 
     def up() -> bool:
         if process.poll() is not None:
@@ -194,11 +195,11 @@ def _stop_process() -> None:
     pid = our_pid()
     if pid is not None:
         # Its containerd, which would stay behind if dockerd had to be killed.
-        family = {child: _started_at(child) for child in [pid, *_children(pid)]}
+        family = {child: started_at(child) for child in [pid, *_children(pid)]}
         os.kill(pid, signal.SIGTERM)
         if not _gone(pid, family[pid], STOP_DEADLINE):
             for member, started in family.items():
-                if _started_at(member) == started:
+                if started_at(member) == started:
                     os.kill(member, signal.SIGKILL)
             _gone(pid, family[pid], STOP_DEADLINE)
     (STATE / "pid").unlink(missing_ok=True)
@@ -206,7 +207,7 @@ def _stop_process() -> None:
 
 def _gone(pid: int, started: str, deadline_s: float) -> bool:
     until = time.monotonic() + deadline_s
-    while _started_at(pid) == started:
+    while started_at(pid) == started:
         if time.monotonic() > until:
             return False
         with contextlib.suppress(ChildProcessError):
@@ -221,16 +222,7 @@ def our_pid() -> int | None:
         pid, started = (STATE / "pid").read_text().split()
     except (FileNotFoundError, PermissionError, ValueError):
         return None
-    return int(pid) if _started_at(int(pid)) == started else None
-
-
-def _started_at(pid: int) -> str:
-    """A process's start time in clock ticks, which tells it from a later one with the same pid; '' for none."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except (FileNotFoundError, ProcessLookupError):
-        return ""
-    return "" if fields[0] == "Z" else fields[19]
+    return int(pid) if started_at(int(pid)) == started else None
 
 
 def _children(pid: int) -> list[int]:

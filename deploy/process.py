@@ -155,6 +155,15 @@ def run(
     return Process(argv, env=env, log=log, name=name, cwd=cwd, outlive=outlive)
 
 
+def started_at(pid: int) -> str:
+    """A process's start time in clock ticks, which tells it from a later one with the same pid; "" where none runs."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+    return "" if fields[0] in "ZX" else fields[19]
+
+
 def child_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """This process's environment without settings meant for other instances of our programs, plus `extra`."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_INHERITED)}

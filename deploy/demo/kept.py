@@ -22,7 +22,7 @@ from docker.errors import APIError, DockerException, NotFound
 from requests.exceptions import RequestException
 
 from deploy import engine
-from deploy.process import ROOT
+from deploy.process import ROOT, started_at
 
 RECORDS = ROOT / ".tools" / "demo"
 LABEL = "portbook.demo"
@@ -54,7 +54,7 @@ class Kept:
 
     @property
     def being_shown(self) -> bool:
-        return self.shown_by is not None and _started_at(self.shown_by.pid) == self.shown_by.started
+        return self.shown_by is not None and started_at(self.shown_by.pid) == self.shown_by.started
 
     @property
     def was_killed(self) -> bool:
@@ -76,7 +76,7 @@ class Kept:
 
 
 def running(name: str, pid: int) -> Running:
-    return Running(name, pid, _started_at(pid))
+    return Running(name, pid, started_at(pid))
 
 
 def stop(demos: Sequence[str] = ()) -> list[str]:
@@ -166,23 +166,14 @@ def _engine() -> Iterator[Any]:
 
 def _end(process: Running) -> str:
     """SIGTERM, and SIGKILL where that does not help, to this very process."""
-    if _started_at(process.pid) != process.started:
+    if started_at(process.pid) != process.started:
         return "had ended already"
     for number, patience in ((signal.SIGTERM, END_WITHIN_S), (signal.SIGKILL, 5.0)):
         with contextlib.suppress(ProcessLookupError):
             os.kill(process.pid, number)
         until = time.monotonic() + patience
         while time.monotonic() < until:
-            if _started_at(process.pid) != process.started:
+            if started_at(process.pid) != process.started:
                 return f"ended (pid {process.pid})"
             time.sleep(0.02)
     return f"does not end (pid {process.pid})"
-
-
-def _started_at(pid: int) -> str:
-    """The start time in clock ticks; "" where there is no such process, or only its corpse."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except (FileNotFoundError, ProcessLookupError):
-        return ""
-    return "" if fields[0] in "ZX" else fields[19]
