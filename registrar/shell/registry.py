@@ -87,7 +87,7 @@ class Registry:
         sent = self._write_all((hold_key(key), why, partial(self._agent.agent_maintenance, key, why))
                                for key, why in wanted)
         reasons = {key: why for key, why in wanted if hold_key(key) in sent}
-        return tuple(reasons), registered.held(reasons)
+        return tuple(reasons), _doubted(registered, len(sent) < len(wanted)).held(reasons)
 
     def _release(self, wanted: Sequence[str], registered: Registered) -> tuple[tuple[str, ...], Registered]:
         if not wanted:
@@ -97,7 +97,7 @@ class Registry:
         ours = [key for key in wanted if is_ours(registered.maintenance.get(key, ""))]
         sent = self._write_all((hold_key(key), "", partial(self._agent.agent_maintenance, key, "")) for key in ours)
         released = tuple(key for key in ours if hold_key(key) in sent)
-        return released, registered.released(released)
+        return released, _doubted(registered, len(released) < len(ours)).released(released)
 
     def _register(self, wanted: Sequence[Registration], registered: Registered) -> tuple[tuple[str, ...], Registered]:
         maintained = self._checks_beside_maintenance() if any(r.id in registered.services for r in wanted) else {}
@@ -126,8 +126,7 @@ class Registry:
         sent = self._write_all((key, beat.status, partial(update, key, beat.status, beat.output))
                                for key, beat in due.items())
         self._heartbeats = self._heartbeats.sent(wanted, sent, self._clock())
-        # Most likely the agent has lost the service: nothing that was read of it is worth anything now.
-        return replace(registered, stale=True) if len(sent) < len(due) else registered
+        return _doubted(registered, len(sent) < len(due))
 
     def next_due(self) -> float | None:
         """When the next heartbeat is due, by the clock; None where there is none."""
@@ -139,3 +138,8 @@ class Registry:
         for service_id in sorted(mine):
             self._agent.agent_deregister(service_id)
         return len(mine)
+
+
+def _doubted(registered: Registered, failed: bool) -> Registered:
+    """What is to be read again, if something failed that needs the agent to have the service: it may have lost it."""
+    return replace(registered, stale=True) if failed else registered

@@ -9,7 +9,7 @@ import contextlib
 import pytest
 
 from catalog.consul_client import ConsulClient
-from catalog.errors import CatalogError, CatalogRejected, CatalogUnavailable
+from catalog.errors import CatalogError, CatalogRejected, CatalogUnavailable, NotRegistered
 from registrar.consul.external_node import ExternalNode
 from registrar.core.services import services_of
 from tests.consul_gate import Gate, Held
@@ -36,6 +36,9 @@ class Behind:
     def refuse_writes(self):
         self._gate.answer = lambda method, path: (400, "so it is") if method == "PUT" else None
 
+    def take_writes(self):
+        self._gate.answer = lambda method, path: None
+
 
 class InMemory:
     def __init__(self):
@@ -50,6 +53,9 @@ class InMemory:
 
     def refuse_writes(self):
         self.agent.refuse = {WEB: CatalogRejected("400 so it is")}
+
+    def take_writes(self):
+        self.agent.refuse = {}
 
 
 @pytest.fixture(params=["fake", "agent", "external node"])
@@ -134,8 +140,15 @@ def test_a_heartbeat_is_the_status_of_its_check_and_needs_one(agent):
     for status in ("warning", "passing"):
         agent.agent_check_update(f"service:{WEB}", status, "so it is")
         assert agent.agent_checks()[f"service:{WEB}"]["Status"] == status
-    with pytest.raises(CatalogError):
+    with pytest.raises(NotRegistered):
         agent.agent_check_update("service:nobody", "passing", "")
+
+
+def test_a_maintenance_needs_its_service(agent):
+    for reason in ("work", ""):
+        with pytest.raises(NotRegistered):
+            agent.agent_maintenance("nobody", reason)
+    assert not [key for key in agent.agent_checks() if key.endswith("nobody")]
 
 
 def test_a_script_is_refused_in_words_that_the_shell_knows(agent):
@@ -153,6 +166,16 @@ def test_a_write_that_is_refused_leaves_what_stood(site, agent):
         with pytest.raises(CatalogRejected):
             write()
     assert agent.agent_services() == {WEB: first.held()} and reason(agent) is None
+
+
+def test_a_deregistration_that_was_refused_is_made_when_it_is_repeated(site, agent):
+    agent.agent_register(registration().body())
+    site.refuse_writes()
+    with pytest.raises(CatalogRejected):
+        agent.agent_deregister(WEB)
+    site.take_writes()
+    agent.agent_deregister(WEB)
+    assert agent.agent_services() == {}
 
 
 def test_an_agent_that_is_away_is_unknown_and_not_empty(site, agent):
