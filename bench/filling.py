@@ -109,7 +109,7 @@ def fill(consul: ConsulServer, services: int, host: str, ports: Sequence[int]) -
     for n in range(spread):
         raw.call("PUT", "/v1/catalog/register", {"Node": f"bench-{n}", "Address": "127.0.0.1"})
     held = Keys(RECORDS.rstrip("/"))
-    raw.call("PUT", "/v1/txn", [held.advance(0, "", "bench")])
+    raw.call("PUT", "/v1/txn", list(held.begin("bench")))
     raw.close()
     catalog: list[dict[str, Any]] = []
     records: list[Operation] = []

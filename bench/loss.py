@@ -44,6 +44,10 @@ class H2Load:
                 self._running.append(subprocess.Popen(words, stdout=output, stderr=subprocess.STDOUT))
         return self
 
+    def reports(self) -> int:
+        """How many requests have come to an end so far."""
+        return sum(len(file.read_text().splitlines()) for file in self._files)
+
     def __exit__(self, *_: object) -> None:
         for client in self._running:
             if client.poll() is not None:

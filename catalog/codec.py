@@ -96,6 +96,11 @@ def kv_check(key: str, index: int) -> Operation:
     return {"KV": {"Verb": "check-index", "Key": key, "Index": index}}
 
 
+def kv_check_absent(key: str) -> Operation:
+    """Let the transaction fail if the key exists."""
+    return {"KV": {"Verb": "check-not-exists", "Key": key}}
+
+
 def kv_delete(key: str) -> Operation:
     """Delete one key, whether it exists or not."""
     return {"KV": {"Verb": "delete", "Key": key}}

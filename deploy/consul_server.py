@@ -80,6 +80,10 @@ class ConsulServer:
         return f"http://{self.address}"
 
     @property
+    def started(self) -> bool:
+        return self._process is not None
+
+    @property
     def process(self) -> Process:
         if self._process is None:
             raise RuntimeError("this Consul was not started")

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 
 from deploy.process import ROOT
-from proxy_api.core import consul_template, errors, parameters
+from proxy_api.core import consul_template, errors, legacy_settings, parameters
 from proxy_api.core.consul_template.functions import VOCABULARY
 from proxy_api.core.parameters import predecessor
 from proxy_api.core.parameters.row import Parameter
@@ -85,6 +85,11 @@ def settings() -> str:
     return table(("Variable", "Default", "Meaning"), rows)
 
 
+def refused_settings() -> str:
+    """The predecessor's settings that are refused, not ignored."""
+    return ", ".join(code(row.name) for row in legacy_settings.ROWS if row.instead) + "."
+
+
 def statuses() -> str:
     """The statuses of failed changes, from the exceptions that carry them."""
     found: dict[int, list[str]] = {}
@@ -115,6 +120,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "causes": causes,
     "refused": refused,
     "settings": settings,
+    "refused-settings": refused_settings,
     "statuses": statuses,
     "keys": keys,
     "functions": functions,

@@ -54,20 +54,20 @@ def engine() -> Iterator[None]:
 
 def keep() -> None:
     """Lets our engine run on when its last user leaves, until stop()."""
-    if _our_pid() is not None:
+    if our_pid() is not None:
         (STATE / "kept").touch()
 
 
 def stop() -> str:
     """Ends what keep() asked for; returns what came of it as a sentence."""
-    if _our_pid() is None:
+    if our_pid() is None:
         return "no engine of ours is running"
     (STATE / "kept").unlink(missing_ok=True)
     with _exclusive():
         users = _open(STATE / "users")
         fcntl.flock(users, fcntl.LOCK_SH)
     _leave(users)
-    return "it is in use; its last user stops it" if _our_pid() is not None else "stopped"
+    return "it is in use; its last user stops it" if our_pid() is not None else "stopped"
 
 
 def answers() -> bool:
@@ -105,7 +105,7 @@ def _join() -> int | None:
             f"no Docker engine answers at {where}: start it, or run this as root without DOCKER_HOST"
         )
     with _exclusive():
-        if _our_pid() is None:
+        if our_pid() is None:
             if answers():
                 return None
             _start()
@@ -191,7 +191,7 @@ def _start() -> None:
 
 
 def _stop_process() -> None:
-    pid = _our_pid()
+    pid = our_pid()
     if pid is not None:
         # Its containerd, which would stay behind if dockerd had to be killed.
         family = {child: _started_at(child) for child in [pid, *_children(pid)]}
@@ -215,7 +215,7 @@ def _gone(pid: int, started: str, deadline_s: float) -> bool:
     return True
 
 
-def _our_pid() -> int | None:
+def our_pid() -> int | None:
     """The pid of the dockerd that one of us started, if that very process still runs."""
     try:
         pid, started = (STATE / "pid").read_text().split()
@@ -275,9 +275,11 @@ def _run(command: list[str]) -> int:
         def pass_on(number: int, _frame: object) -> None:
             process.send_signal(number)
 
-        # Ctrl-C reaches the command by itself; both handlers only keep us here until it has ended.
+        # Ctrl-C reaches the command by itself; the handlers only keep us here until it has ended.
         signal.signal(signal.SIGINT, lambda *_: None)
         signal.signal(signal.SIGTERM, pass_on)
+        if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as nohup has it
+            signal.signal(signal.SIGHUP, pass_on)
         returncode = process.wait()
     return returncode if returncode >= 0 else 128 - returncode
 
@@ -289,7 +291,7 @@ def main(arguments: list[str]) -> int:
         case ["start"]:
             with engine():
                 keep()
-            ours = _our_pid() is not None
+            ours = our_pid() is not None
             print("an engine of ours is running" if ours else "an engine runs already; it is used as it is")
             return 0
         case ["stop"]:

@@ -25,28 +25,28 @@ LABEL = "portbook.content"
 CHANGES = ("EXPOSE 8080", 'ENTRYPOINT ["/go-demo/serve"]', "ENV PATH=/bin")
 
 
-def build(*tags: str, host: str = "") -> str:
+def build(*tags: str, host: str = "", image: str = IMAGE) -> str:
     """Makes sure that the image is there with today's content and has these tags too; returns its name.
 
-    `host` is another engine's address than the usual one.
+    `host` is another engine's address than the usual one, `image` another name.
     """
     client: Any = docker.DockerClient(base_url=host, timeout=60) if host else docker.from_env(timeout=60)
     try:
         content = _root_filesystem()
         digest = hashlib.sha256(content + "\n".join(CHANGES).encode()).hexdigest()
-        if _digest_of(client, IMAGE) != digest:
-            repository, _, tag = IMAGE.partition(":")
+        if _digest_of(client, image) != digest:
+            repository, _, tag = image.partition(":")
             client.api.import_image_from_data(
                 content, repository=repository, tag=tag, changes=[*CHANGES, f"LABEL {LABEL}={digest}"]
             )
-            if _digest_of(client, IMAGE) != digest:
-                raise RuntimeError(f"the Docker engine did not import {IMAGE}")
+            if _digest_of(client, image) != digest:
+                raise RuntimeError(f"the Docker engine did not import {image}")
         for name in tags:
             repository, _, tag = name.partition(":")
-            client.api.tag(IMAGE, repository, tag or "latest", force=True)
+            client.api.tag(image, repository, tag or "latest", force=True)
     finally:
         client.close()
-    return IMAGE
+    return image
 
 
 def _digest_of(client: Any, image: str) -> str | None:

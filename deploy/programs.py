@@ -124,6 +124,10 @@ class ProxyProcess:
         return f"http://{self.address}:{self.port}"
 
     @property
+    def started(self) -> bool:
+        return self._process is not None
+
+    @property
     def process(self) -> Process:
         """The supervisor."""
         if self._process is None:

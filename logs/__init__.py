@@ -1,1 +1,1 @@
-"""The one form of every program's log."""
+"""The one form of what the programs log."""

@@ -19,8 +19,8 @@ ROOMS = {
         "consul": {"core", "consul"},
         "haproxy": {"core", "haproxy"},
         "writer": {"core", "consul", "haproxy", "writer"},
-        "api": {"core", "haproxy", "api", "writer"},
-        "supervise": {"core", "haproxy", "supervise", "writer"},
+        "api": {"core", "haproxy", "api"},
+        "supervise": {"core", "haproxy", "supervise"},
         "cli": {"core", "haproxy", "writer", "api", "supervise", "cli"},
     },
     "registrar": {

@@ -1,4 +1,4 @@
-"""The README's tour, typed word for word into one shell; and that what the documents link to is there.
+"""The README's tour, pasted block by block into one shell; and that what the documents link to is there.
 
 In the tour's first line stand addresses, ports and a name, "change there what is taken": that line alone is changed.
 """
@@ -28,14 +28,15 @@ FIRST_LINE = "export TOUR=tour NODE=127.0.0.1 CONSUL_PORT=8500 API_PORT=8080 HTT
 
 
 @dataclass(frozen=True)
-class Typed:
-    """A command of the tour and the lines that the README shows below it; `…` in them stands for anything."""
+class Pasted:
+    """A block of commands and the lines that the document shows below it; `…` in them stands for anything."""
 
-    command: str
-    shown: tuple[str, ...]
+    commands: tuple[str, ...]
+    shown: tuple[str, ...] = ()
 
     def lacking(self, output: str) -> list[str]:
-        lines = [line.strip() for line in output.replace("\r", "").splitlines()]
+        """The lines that are not in the output, in this order; there may be others between them."""
+        lines = iter(line.strip() for line in output.replace("\r", "").splitlines())
         return [shown for shown in self.shown if not any(_pattern(shown).fullmatch(line) for line in lines)]
 
 
@@ -43,16 +44,21 @@ def _pattern(shown: str) -> re.Pattern[str]:
     return re.compile(".*".join(re.escape(part) for part in shown.strip().split("…")))
 
 
-def tour(text: str) -> list[Typed]:
-    """The commands of the `console` blocks below the tour's headline."""
-    section = text.partition("## A five-minute tour\n")[2].partition("\n## ")[0]
-    found: list[Typed] = []
-    for block in re.findall(r"^```console\n(.*?)^```", section, re.M | re.S):
-        for line in block.splitlines():
-            if line.startswith("$ "):
-                found.append(Typed(line[2:], ()))
-            else:
-                found[-1] = Typed(found[-1].command, (*found[-1].shown, line))
+def blocks(text: str) -> list[tuple[str, str]]:
+    """Language and content of the blocks of a document."""
+    return re.findall(r"^```(.*)\n((?:.*\n)*?)```$", text, re.M)
+
+
+def tour(text: str) -> list[Pasted]:
+    """The `sh` blocks below the tour's headline, each with the `text` block that follows it."""
+    found: list[Pasted] = []
+    for language, content in blocks(text.partition("## A five-minute tour\n")[2].partition("\n## ")[0]):
+        lines = tuple(content.splitlines())
+        if language == "sh":
+            found.append(Pasted(lines))
+        else:
+            assert (language, found[-1].shown) == ("text", ()), content
+            found[-1] = Pasted(found[-1].commands, lines)
     return found
 
 
@@ -82,18 +88,23 @@ def _with_environment(setting: str) -> list[int]:
 
 
 def test_the_tour_does_what_the_readme_says(name: str, tmp_path: Path) -> None:
-    typed = tour(README.read_text())
-    assert typed[0].command == FIRST_LINE
-    assert len(typed) > 35
+    pasted = tour(README.read_text())
+    commands = [command for block in pasted for command in block.commands]
+    assert commands[0] == FIRST_LINE
+    assert len(commands) > 35
+    assert sum(len(block.shown) for block in pasted) > 20
     node = loopback_address()
     consul, api, http = free_ports(3, node)
     own = f"export TOUR={name} NODE={node} CONSUL_PORT={consul} API_PORT={api} HTTP_PORT={http}"
-    results = run_in_one_shell([own, *(t.command for t in typed[1:])], environment(tmp_path))
-    transcript = "\n".join(f"$ {t.command}\n{output}" for t, (_, output) in zip(typed, results, strict=False))
-    for expected, (code, output) in zip(typed, results, strict=False):
-        assert code == 0, f"{expected.command} ended with {code}: {output}\n{transcript}"
-        assert expected.lacking(output) == [], f"{expected.command}:\n{transcript}"
-    assert len(results) == len(typed), transcript
+    results = run_in_one_shell([own, *commands[1:]], environment(tmp_path))
+    transcript = "\n".join(f"$ {command}\n{output}" for command, (_, output) in zip(commands, results, strict=False))
+    for command, (code, output) in zip(commands, results, strict=False):
+        assert code == 0, f"{command} ended with {code}: {output}\n{transcript}"
+    assert len(results) == len(commands), transcript
+    outputs = iter(output for _, output in results)
+    for block in pasted:
+        printed = "".join(next(outputs) for _ in block.commands)
+        assert block.lacking(printed) == [], f"{block.commands}:\n{transcript}"
     wait_until(lambda: not _with_environment(f"TOUR={name}"), 10, "the tour's own last commands end all it started")
 
 
@@ -136,11 +147,13 @@ def run_in_one_shell(commands: list[str], environ: dict[str, str]) -> list[tuple
 
 
 def test_shown_lines_have_to_appear() -> None:
-    typed = Typed("curl", ('{"Status":"OK",…"Servers":3,…}', "2 x-instance: one"))
+    pasted = Pasted(("curl",), ('{"Status":"OK",…"Servers":3,…}', "2 x-instance: one"))
     good = '{"Status":"OK","Message":"","Servers":3,"Version":7}\r\n      2 x-instance: one\r\n'
-    assert typed.lacking(good) == []
-    assert typed.lacking(good.replace('"Servers":3', '"Servers":2')) == [typed.shown[0]]
-    assert typed.lacking("") == list(typed.shown)
+    assert pasted.lacking(good) == []
+    assert pasted.lacking(good + "more\n") == []
+    assert pasted.lacking("2 x-instance: one\n" + good.splitlines()[0]) == ["2 x-instance: one"], "not in this order"
+    assert pasted.lacking(good.replace("one", "two")) == ["2 x-instance: one"]
+    assert pasted.lacking("") == list(pasted.shown)
 
 
 def test_a_command_that_fails_ends_the_shell() -> None:
@@ -152,3 +165,17 @@ def test_what_a_document_links_to_is_there(document: Path) -> None:
     targets = re.findall(r"\]\(([^)\s]+)\)", document.read_text())
     files = [target.partition("#")[0] for target in targets if "://" not in target]
     assert [file for file in files if file and not (document.parent / file).exists()] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_what_looks_like_commands_can_be_pasted(document: Path) -> None:
+    """A block says what it is; commands stand without prompts and without what they print."""
+    found = blocks(document.read_text())
+    assert document.read_text().count("```") == 2 * len(found)
+    assert {language for language, _ in found} <= {"sh", "text", "json", "yaml"}
+    for language, content in found:
+        prompts = [line for line in content.splitlines() if line.startswith(("$ ", "# ", "> "))]
+        assert (language, prompts) == (language, [])
+        if language == "sh":
+            checked = subprocess.run(["bash", "-n"], input=content, text=True, capture_output=True, check=False)
+            assert checked.stderr == "", content

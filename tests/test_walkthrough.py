@@ -24,11 +24,11 @@ class Cluster:
 
     def __init__(self, stack: ExitStack, image: str, consul: ConsulServer) -> None:
         self._stack, self._image, self.consul = stack, image, consul
-        self._label = f"portbook-test-{consul.port}"
+        self.label = f"portbook-test-{consul.port}"
         self.addresses = {node: loopback_address() for node in NODES}
         self.registrars = {
             node: stack.enter_context(RegistrarProcess(
-                consul.address, node, self.addresses[node], "--only-label", f"{self._label}={node}", http=True))
+                consul.address, node, self.addresses[node], "--only-label", f"{self.label}={node}", http=True))
             for node in NODES
         }
         for registrar in self.registrars.values():
@@ -38,7 +38,7 @@ class Cluster:
     def run(self, node: str, service: str = "go-demo") -> Container:
         """A container of a service on a node, published on a port that the engine picks; waits for the catalog."""
         container = self._stack.enter_context(Container(
-            self._image, env={"SERVICE_NAME": service}, labels={self._label: node}))
+            self._image, env={"SERVICE_NAME": service}, labels={self.label: node}))
         wait_until(lambda: self.port_of(container, service) is not None, 10, "registrar has registered it")
         return container
 
@@ -103,7 +103,7 @@ def test_a_registrar_that_was_away_corrects_what_changed_meanwhile(cluster: Clus
     stays.restart()
     assert stays.port() != before
     with RegistrarProcess(cluster.consul.address, "node-1", cluster.addresses["node-1"],
-                          "--only-label", f"{cluster._label}=node-1"):
+                          "--only-label", f"{cluster.label}=node-1"):
         wait_until(lambda: cluster.port_of(stays) == stays.port() and cluster.port_of(goes) is None, 15,
                    "the catalog is what the engine has")
     assert cluster.port_of(other) == other.port(), "nothing of the other node was touched"

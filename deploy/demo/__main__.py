@@ -2,7 +2,7 @@
 
 python -m deploy.demo               walks through and ends everything it started
 KEEP=1 python -m deploy.demo        leaves it running
-python -m deploy.demo stop [NAME]   ends what was left running, or the one of that name
+python -m deploy.demo stop [NAME]   ends what was left running, by KEEP=1 or a kill -9, or the one of that name
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from deploy.demo.stage import Stage
 from deploy.demo.steps import Step, perform
 from deploy.demo.walk import Chapter, chapters
 
-INTERRUPTED = 130
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # SIGHUP comes when the terminal is closed
 
 
 def main(arguments: list[str], environ: Mapping[str, str]) -> int:
@@ -40,27 +40,36 @@ def main(arguments: list[str], environ: Mapping[str, str]) -> int:
 
 
 def _demo(screen: Screen, keep: bool) -> int:
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _interrupt)
+    for number in ENDING:
+        if signal.getsignal(number) != signal.SIG_IGN:  # as nohup has it
+            signal.signal(number, _interrupt)
     try:
         return show(screen, keep)
-    except KeyboardInterrupt:
+    except Interrupted as interrupted:
         screen.line()
         screen.bad("interrupted; everything that was started has ended")
-        return INTERRUPTED
+        return 128 + interrupted.number
     except (engine.EngineUnavailable, TimeoutError, RuntimeError, OSError) as fault:
         screen.bad(f"a part does not work: {fault}")
         return 1
 
 
-def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
+class Interrupted(BaseException):
+    """A signal that ends programs; like KeyboardInterrupt no Exception, so that nothing takes it for a fault."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+def _interrupt(number: int, _frame: FrameType | None) -> NoReturn:
     _ignore_signals()
-    raise KeyboardInterrupt
+    raise Interrupted(number)
 
 
 def _ignore_signals() -> None:
     """From here on another Ctrl-C would only leave things behind."""
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in ENDING:
         signal.signal(number, signal.SIG_IGN)
 
 
@@ -71,6 +80,8 @@ def show(screen: Screen, keep: bool) -> int:
     screen.line("Commands are printed as they are run, with what they really answer; JSON is indented for reading.")
     with engine.engine():
         timing.mark("Docker engine")
+        for line in kept.stop_killed():
+            screen.line(line)
         with Stage(lambda part, command: _part(screen, part, command), keep) as stage:
             timing.mark("parts started")
             script = chapters(stage)
@@ -99,7 +110,7 @@ def walk(
     environment: Callable[[], Mapping[str, str]],
     timing: Timing,
 ) -> int:
-    """Do the steps in order, up to the first that does not do what it says; how many did."""
+    """Do the steps in order, up to the first that does not do what it says, or while somebody reads; how many did."""
     total = sum(len(chapter.steps) for chapter in script)
     done = 0
     shown: dict[str, str] = {}
@@ -107,6 +118,8 @@ def walk(
         screen.chapter(chapter.title)
         for step in chapter.steps:
             screen.step(step, total)
+            if screen.nobody_reads:
+                return done
             if step.act:
                 step.act()
             now = {name: value for name, value in variables().items() if f"${name}" in step.command}

@@ -1,6 +1,7 @@
-"""What `make demo KEEP=1` leaves running: written down, and ended by exactly these process ids and this label.
+"""What a demo has started: written down as it starts, and ended by exactly these process ids and labels.
 
-A process is its id and its start time, so that a later process with the same id is left alone.
+So `stop` can end what KEEP=1 leaves running, and it and the next demo what one that was killed has left. A process is
+its id and its start time, so that a later process with the same id is left alone.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ END_WITHIN_S = 40.0  # HAProxy finishes what it has at SIGTERM
 
 @dataclass(frozen=True)
 class Running:
-    """A process of a kept demo."""
+    """A process of a demo."""
 
     name: str
     pid: int
@@ -39,19 +40,39 @@ class Running:
 
 @dataclass(frozen=True)
 class Kept:
-    """A kept demo: its processes in the order in which they end, its containers' label values, its directories."""
+    """A demo: its processes in the order in which they end, its containers' label values, its directories.
+
+    `shown_by` is the process that walks through it and ends it; None once it was handed over to the user.
+    """
 
     demo: str
     processes: tuple[Running, ...]
     labels: tuple[str, ...]
     directories: tuple[str, ...]
-    holds_engine: bool
+    holds_engine: bool = False
+    shown_by: Running | None = None
+
+    @property
+    def being_shown(self) -> bool:
+        return self.shown_by is not None and _started_at(self.shown_by.pid) == self.shown_by.started
+
+    @property
+    def was_killed(self) -> bool:
+        return self.shown_by is not None and not self.being_shown
+
+    @property
+    def path(self) -> Path:
+        return RECORDS / f"{self.demo}.json"
 
     def write(self) -> Path:
         RECORDS.mkdir(parents=True, exist_ok=True)
-        path = RECORDS / f"{self.demo}.json"
-        path.write_text(json.dumps(asdict(self), indent=2) + "\n")
-        return path
+        draft = self.path.with_suffix(".new")
+        draft.write_text(json.dumps(asdict(self), indent=2) + "\n")
+        draft.replace(self.path)
+        return self.path
+
+    def forget(self) -> None:
+        self.path.unlink(missing_ok=True)
 
 
 def running(name: str, pid: int) -> Running:
@@ -59,36 +80,53 @@ def running(name: str, pid: int) -> Running:
 
 
 def stop(demos: Sequence[str] = ()) -> list[str]:
-    """End the kept demos of these names, or all of them; what was done, a line each."""
+    """End the demos of these names, or all of them, but for those that are being shown; what was done, a line each."""
     lines = []
-    held = False
-    for path in sorted(RECORDS.glob("*.json")):
-        if demos and path.stem not in demos:
-            continue
-        data = json.loads(path.read_text())
-        kept = Kept(
-            data["demo"],
-            tuple(Running(**entry) for entry in data["processes"]),
-            tuple(data["labels"]),
-            tuple(data["directories"]),
-            data["holds_engine"],
-        )
-        lines += _stop(kept)
-        held = held or kept.holds_engine
-        path.unlink()
-    if held:
+    wanted = [kept for kept in _records() if not demos or kept.demo in demos]
+    # An engine that a killed demo has started ends with its last user, which is us then.
+    with engine.engine() if engine.answers() else contextlib.nullcontext():
+        for kept in wanted:
+            if kept.being_shown:
+                lines.append(f"{kept.demo} is being shown; Ctrl-C there ends it")
+            else:
+                lines += _stop(kept)
+    if any(kept.holds_engine for kept in wanted):
         lines.append(f"Docker engine: {engine.stop()}")
     return lines or ["no such demo is left running"]
 
 
+def stop_killed() -> list[str]:
+    """End what demos that were killed have left; what was done, a line each."""
+    return [line for kept in _records() if kept.was_killed
+            for line in (f"{kept.demo} was killed, and what it has left is ended:", *_stop(kept))]
+
+
+def _records() -> list[Kept]:
+    return [_read(json.loads(path.read_text())) for path in sorted(RECORDS.glob("*.json"))]
+
+
+def _read(data: dict[str, Any]) -> Kept:
+    shown_by = data.get("shown_by")
+    return Kept(
+        data["demo"],
+        tuple(Running(**entry) for entry in data["processes"]),
+        tuple(data["labels"]),
+        tuple(data["directories"]),
+        data["holds_engine"],
+        Running(**shown_by) if shown_by else None,
+    )
+
+
 def _stop(kept: Kept) -> list[str]:
     lines = [f"{kept.demo}: {process.name} {_end(process)}" for process in kept.processes]
+    for directory in kept.directories:
+        shutil.rmtree(directory, ignore_errors=True)
     try:
         lines.append(f"{kept.demo}: {remove_containers(kept.labels)} containers removed")
     except (APIError, DockerException, RequestException) as fault:
-        lines.append(f"{kept.demo}: the Docker engine does not answer, its containers stay: {fault}")
-    for directory in kept.directories:
-        shutil.rmtree(directory, ignore_errors=True)
+        return [*lines, f"{kept.demo}: the Docker engine does not answer, its containers stay until it is asked again: "
+                        f"{fault}"]
+    kept.forget()
     return lines
 
 

@@ -19,9 +19,14 @@ class Screen:
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
         self._number = 0
+        self.nobody_reads = False
 
     def line(self, text: str = "", style: str = "") -> None:
-        self._console.print(Text(text, style=style), soft_wrap=True)
+        if not self.nobody_reads:
+            try:
+                self._console.print(Text(text, style=style), soft_wrap=True)
+            except OSError:  # the terminal or the pager was closed
+                self.nobody_reads = True
 
     def chapter(self, title: str) -> None:
         self.line()

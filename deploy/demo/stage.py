@@ -11,6 +11,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
@@ -36,6 +37,8 @@ CURLRC = 'silent\nshow-error\nnoproxy = "*"\n'
 class Stage:
     """`with Stage(print) as stage:` has everything running inside the block, and nothing left behind it.
 
+    What there is stands in a file at every moment, for whoever has to end it when this process is killed.
+
     keep=True starts what may outlive this process; `hand_over` then leaves it running.
     """
 
@@ -46,6 +49,7 @@ class Stage:
         self.demo = f"demo-{secrets.token_hex(3)}"
         self.labels = tuple(f"{self.demo}-node-{number}" for number in NODES)
         self.directory = Path(tempfile.mkdtemp(prefix="pb-demo-"))
+        self.consul = ConsulServer(outlive=keep)
         self.registrars: list[RegistrarProcess] = []
         self.proxies: list[ProxyProcess] = []
 
@@ -53,11 +57,15 @@ class Stage:
 
     def __enter__(self) -> Self:
         try:
+            self._parts.callback(lambda: self._record().forget())
             self._parts.callback(shutil.rmtree, self.directory, ignore_errors=True)
+            self._parts.callback(self.consul.close)
+            self._record().write()
             self._prepare_commands()
             go_demo.build()
             self._tell("the image portbook/go-demo", "python -m deploy.go_demo")
-            self.consul = self._parts.enter_context(ConsulServer(outlive=self._keep))
+            self.consul.start()
+            self._record().write()
             self._tell("Consul", _shown(self.consul.process, "consul"))
             for number in NODES:
                 self._start_registrar(number)
@@ -76,22 +84,24 @@ class Stage:
 
     def hand_over(self, holds_engine: bool) -> Path:
         """Leave everything running and write down what that is; returns where."""
-        record = kept.Kept(
-            self.demo,
-            (
-                kept.running("proxy-api", self.proxy.process.pid),
-                # It ends with the other one, unless somebody has killed that.
-                kept.running("HAProxy", self.proxy.haproxy_pids()[0]),
-                *(kept.running(process.name, process.pid) for process in self.registrars),
-                kept.running("consul", self.consul.process.pid),
-            ),
-            self.labels,
-            (*(str(proxy.directory) for proxy in self.proxies), str(self.consul.directory), str(self.directory)),
-            holds_engine,
-        )
-        path = record.write()
+        path = replace(self._record(), holds_engine=holds_engine, shown_by=None).write()
         self._parts.pop_all()
         return path
+
+    def _record(self) -> kept.Kept:
+        """What there is by now."""
+        parts = [("proxy-api", proxy.process.pid) for proxy in self.proxies if proxy.started]
+        # It ends with the other one, unless somebody has killed that.
+        parts += [("HAProxy", pid) for proxy in self.proxies for pid in proxy.haproxy_pids()[:1]]
+        parts += [(process.name, process.pid) for process in self.registrars]
+        parts += [("consul", self.consul.process.pid)] if self.consul.started else []
+        return kept.Kept(
+            self.demo,
+            tuple(kept.running(*part) for part in parts),
+            self.labels,
+            (*(str(proxy.directory) for proxy in self.proxies), str(self.consul.directory), str(self.directory)),
+            shown_by=kept.running("demo", os.getpid()),
+        )
 
     # --- its parts -------------------------------------------------------------------------------------------------
 
@@ -105,8 +115,12 @@ class Stage:
         proxy = ProxyProcess(self.consul.address, tls=True, outlive=self._keep)
         self._parts.callback(proxy.close)
         self.proxies.append(proxy)
+        self._record().write()
         _write_templates(proxy)
-        proxy.start().wait_ready()
+        proxy.start()
+        self._record().write()
+        proxy.wait_ready()
+        self._record().write()
         settings = " ".join(f"{name}={shlex.quote(value)}" for name, value in proxy.env.items())
         self._tell("proxy-api with its HAProxy", f"{settings} \\\nproxy-api serve")
 
@@ -172,6 +186,7 @@ class Stage:
         )
         self._parts.enter_context(process)
         self.registrars.append(process)
+        self._record().write()
         process.wait_ready()
         self._tell(f"registrar of node {number}", _shown(process, "registrar"))
 

@@ -53,7 +53,8 @@ class _OfReport(Collector):
         yield CounterMetricFamily("portbook_drifts", "Times that HAProxy was found changed by somebody else.",
                                   value=report.drifts)
         gauges = {
-            "servers": "Servers of a service.",
+            "servers": "Servers of a service that HAProxy can use.",
+            "down": "Servers of a service that do not answer.",
             "gone": "Admitted instances that have left the catalog.",
             "waiting": "Instances in the catalog that were not admitted.",
         }

@@ -5,22 +5,27 @@ Threads, because a call waits for HAProxy. HAProxy is not a child of it: gunicor
 
 import os
 import sys
+import time
 from typing import Any
 
 from flask import Flask
 from gunicorn.app.base import BaseApplication
+from gunicorn.glogging import Logger
 from gunicorn.http import message
 
 from proxy_api.api.metrics import Metrics
 from proxy_api.api.views import Parts, create_app
+from proxy_api.api.writer_client import WriterClient
 from proxy_api.core.messages import Report
+from proxy_api.core.runtime import UNDER_WAY
 from proxy_api.core.settings import Settings
 from proxy_api.haproxy.control import Haproxy
-from proxy_api.writer.writer_rpc import Link
+from proxy_api.haproxy.start_fault import StartFault
 
+CHANGE_S = 1.0  # how long a change over the runtime API may take before it counts as one that was left
 MEMORY = "/dev/shm"
 THREADS = 64  # calls wait while HAProxy reloads, and the probes must still be answered
-GRACE_S = 30
+GRACE_S = 4  # the supervisor is quicker, and knows what the writer does meanwhile
 # A request of a megabyte gets an answer that names the parameter; gunicorn's own limit would give it a bare page.
 # Without any, one client could fill the memory with a request that never ends.
 MAX_REQUEST_LINE = 2 * 1024 * 1024
@@ -28,19 +33,33 @@ MAX_REQUEST_LINE = 2 * 1024 * 1024
 
 def build_app(settings: Settings) -> Flask:
     """Wire the parts together."""
-    link = Link(settings.configs_path)
-    haproxy = Haproxy(settings.configs_path, settings.haproxy_bin)
+    writer = WriterClient(settings.configs_path)
+    haproxy, start_fault = Haproxy(settings.configs_path, settings.haproxy_bin), StartFault(settings.configs_path)
 
     def fault(report: Report) -> str:
-        serving = haproxy.runtime.serving()
+        end = time.monotonic() + CHANGE_S
+        while (serving := haproxy.runtime.serving()) == UNDER_WAY and time.monotonic() < end:
+            time.sleep(0.01)
         if serving is None:
-            return "HAProxy does not answer; it is being started again"
+            why = start_fault.text()
+            return f"HAProxy cannot be started: {why}" if why else "HAProxy does not answer; it is being started again"
+        if serving == UNDER_WAY:
+            return "HAProxy was left in the middle of a change"
         if serving not in (report.digest, haproxy.files.current_digest()):
             return "HAProxy serves another configuration than was applied"
         return ""
 
-    return create_app(Parts(link.change, link.report, fault, Metrics(), settings.proxy_instance_name,
+    return create_app(Parts(writer.change, writer.report, fault, Metrics(), settings.proxy_instance_name,
                             settings.api_token, settings.strict_parameters))
+
+
+class Logs(Logger):  # type: ignore[misc]
+    """gunicorn's own lines, left to this process's log."""
+
+    def setup(self, cfg: Any) -> None:
+        super().setup(cfg)
+        self.error_log.handlers.clear()
+        self.error_log.propagate = True
 
 
 class Server(BaseApplication):  # type: ignore[misc]
@@ -51,9 +70,8 @@ class Server(BaseApplication):  # type: ignore[misc]
         super().__init__()
 
     def load_config(self) -> None:
-        host = f"[{self._settings.ip}]" if ":" in self._settings.ip else self._settings.ip
         options: dict[str, Any] = {
-            "bind": f"{host}:{self._settings.port}",
+            "bind": self._settings.api_bind,
             "worker_class": "gthread",
             "workers": 1,
             "threads": THREADS,
@@ -66,6 +84,7 @@ class Server(BaseApplication):  # type: ignore[misc]
             "control_socket_disable": True,
             "proc_name": "proxy-api",
             "loglevel": "warning",
+            "logger_class": Logs,
         }
         message.MAX_REQUEST_LINE = MAX_REQUEST_LINE  # gunicorn caps the setting at this
         for name, value in options.items():

@@ -13,7 +13,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from proxy_api.api.metrics import Metrics
 from proxy_api.core import answers, requests
-from proxy_api.core.errors import Fault, InvalidRequest, ProxyError, Unauthorized, Unavailable
+from proxy_api.core.errors import Fault, InvalidRequest, ProxyError, Unauthorized, Unavailable, UnknownService
 from proxy_api.core.messages import Outcome, Report
 from proxy_api.core.spec import ServiceSpec
 
@@ -70,8 +70,14 @@ def _routes(parts: Parts) -> Blueprint:
                  spec: ServiceSpec | None) -> answers.Json:
         dry_run = asked.steering.dry_run
         with place(looks, f"{MAX_DRY_RUNS} dry runs") if dry_run else contextlib.nullcontext():
-            with place(places, f"{MAX_WAITING} changes"):
-                outcome = parts.change(service, spec, dry_run)
+            try:
+                with place(places, f"{MAX_WAITING} changes"):
+                    outcome = parts.change(service, spec, dry_run)
+            except ProxyError as fault:
+                # The predecessor's listeners repeat for minutes what is answered with an error. Who only looks is told.
+                if fault.status == UnknownService.status and not (dry_run or asked.steering.strict or parts.strict):
+                    return answers.not_there(given, fault, asked.warnings, asked.steering.distribute)
+                raise
             return answers.changed(given, outcome, asked.warnings, asked.steering.distribute)
 
     @api.route(f"{PREFIX}/reconfigure", methods=["GET", "POST"], provide_automatic_options=False)
@@ -143,7 +149,7 @@ def _changing(parts: Parts, call: str, change: Callable[[Given], answers.Json]) 
         body = change(given)
     except ProxyError as fault:
         parts.metrics.count(call, fault.status)
-        log.warning('event=refused call=%s service=%s status=%d reason="%s"', call, _named(given), fault.status, fault)
+        log.warning("event=refused call=%s service=%s status=%d reason=%s", call, _named(given), fault.status, fault)
         return jsonify(answers.failed(given, fault)), fault.status
     parts.metrics.count(call, 200)
     log.info("event=done call=%s service=%s change=%s version=%s servers=%s", call, _named(given), body["Change"],
@@ -155,7 +161,9 @@ def _authorize(token: str) -> None:
     if not token:
         return
     scheme, _, given = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode(), token.encode()):
+    # A header comes as Latin-1, whatever its bytes are.
+    if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode("latin-1", "replace"),
+                                                            token.encode()):
         raise Unauthorized("this call changes something and needs the header 'Authorization: Bearer <API_TOKEN>'")
 
 
@@ -172,7 +180,7 @@ def _parameters() -> Given:
 
 
 def _named(given: Given) -> str:
-    return ascii((given.get("serviceName") or ["-"])[0][:64]).strip("'")
+    return (given.get("serviceName") or ["-"])[0][:64]
 
 
 def _http_fault(fault: HTTPException) -> tuple[Response, int]:

@@ -1,5 +1,6 @@
 """The command line of proxy-api. Entry."""
 
+import importlib.metadata
 import logging
 import os
 import sys
@@ -10,13 +11,18 @@ from typing import Any, NoReturn
 
 import click
 
+from logs import form
+from proxy_api.cli import secret_files
+from proxy_api.core import legacy_settings
 from proxy_api.core.errors import InvalidSettings
 from proxy_api.core.settings import SETTINGS, Settings, from_environ
-from proxy_api.supervise.supervisor import CannotStart, Supervisor
+from proxy_api.supervise.start import CannotStart
+from proxy_api.supervise.supervisor import Supervisor
 
 log = logging.getLogger("proxy-api")
 
 SECRETS_PATH = "/run/secrets"
+FAULTY_SETTINGS = 2
 
 
 def _options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -31,21 +37,39 @@ def _options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.version_option(package_name="portbook")
 def main() -> None:
     """Set up logging; the subcommands do the rest."""
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    form.set_up(sys.stderr)
 
 
 @main.command(help="Run the API and its HAProxy until SIGTERM.")
 @_options
 def serve(**flags: str | None) -> None:
     """The supervisor."""
-    settings = _settings(flags)
+    secrets, settings = _settings(flags)
+    _say_what_starts(settings)
+    for name, note in legacy_settings.ignored(os.environ, secrets):
+        log.warning("event=setting-ignored name=%s reason=%s", name, f"{legacy_settings.NOT_HERE}: {note}")
     if not settings.api_token and not settings.on_loopback:
-        log.warning("event=open-api ip=%s hint=\"anyone who reaches the port can change routes: set API_TOKEN, "
-                    'or IP=127.0.0.1"', settings.ip)
+        log.warning("event=open-api ip=%s hint=%s", settings.ip,
+                    "anyone who reaches the port can change routes: set API_TOKEN, or IP=127.0.0.1")
     try:
         sys.exit(Supervisor(settings, partial(_writer, settings), partial(_api, settings)).run())
-    except (CannotStart, InvalidSettings) as fault:
+    except CannotStart as fault:
+        _give_up(str(fault), fault.status)
+    except InvalidSettings as fault:
         _give_up(str(fault))
+
+
+def _say_what_starts(settings: Settings) -> None:
+    """The first line of a log. The address of Consul carries no user and no token: its rule refuses them."""
+    try:
+        version = importlib.metadata.version("portbook")
+    except importlib.metadata.PackageNotFoundError:  # a checkout that was not installed
+        version = "unknown"
+    api, *others = settings.listeners()
+    log.info("event=starting version=%s instance=%s api=%s ports=%s consul=%s configs=%s", version,
+             settings.proxy_instance_name, api.address,
+             ",".join(f"{other.address}{':ssl' if other.tls else ''}" for other in others),
+             settings.consul_address, settings.configs_path)
 
 
 def _writer(settings: Settings) -> Callable[[], None]:
@@ -85,7 +109,7 @@ def plan(parameters: tuple[str, ...], remove: str | None, address: str | None, t
     if not given:
         raise click.UsageError("give the parameters of a reconfigure, such as serviceName=go-demo servicePath=/demo, "
                                "or --remove go-demo")
-    settings = _settings({"api_token_file": token_file})
+    _, settings = _settings({"api_token_file": token_file})
     call = "reconfigure" if remove is None else "remove"
     try:
         sys.exit(plan_command.run(address or plan_command.here(settings.ip, settings.port), settings.api_token, call,
@@ -94,41 +118,22 @@ def plan(parameters: tuple[str, ...], remove: str | None, address: str | None, t
         raise click.UsageError(f"--address: {fault}") from None
 
 
-def _settings(flags: dict[str, str | None]) -> Settings:
-    secrets = {}
-    directory = Path(os.environ.get("SECRETS_PATH", SECRETS_PATH))
-    for setting in SETTINGS:
-        file = directory / f"dfp_{setting.field}"
-        if file.is_file():
-            secrets[setting.field] = _read(file)
-    token_file = flags.get("api_token_file") or os.environ.get("API_TOKEN_FILE")
-    if token_file:
-        secrets["api_token"] = _read(Path(token_file))
-        _demand_token(secrets["api_token"], Path(token_file))
-    elif "api_token" in secrets:
-        _demand_token(secrets["api_token"], directory / "dfp_api_token")
+def _settings(flags: dict[str, str | None]) -> tuple[dict[str, str], Settings]:
+    """The secrets that lie in files, and the settings that come of all there is."""
+    names = [*(setting.field for setting in SETTINGS), *(row.name.lower() for row in legacy_settings.ROWS)]
     try:
-        return from_environ(os.environ, secrets, {name: text for name, text in flags.items() if text is not None})
-    except InvalidSettings as fault:
+        secrets = secret_files.read(Path(os.environ.get("SECRETS_PATH", SECRETS_PATH)), names)
+        if (token := secret_files.token(secrets, os.environ, flags.get("api_token_file"))) is not None:
+            secrets["api_token"] = token
+        given = {name: text for name, text in flags.items() if text is not None}
+        return secrets, from_environ(os.environ, secrets, given)
+    except (secret_files.Unusable, InvalidSettings) as fault:
         _give_up(str(fault))
 
 
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8").strip("\r\n")
-    except (OSError, UnicodeDecodeError) as fault:
-        _give_up(f"{path} cannot be read: {fault}")
-
-
-def _demand_token(token: str, file: Path) -> None:
-    """An empty file is a secret that was not written yet: without this the API would be open to all."""
-    if not token.strip():
-        _give_up(f"API_TOKEN: {file} is empty; write the token into it, or leave the file out")
-
-
-def _give_up(text: str) -> NoReturn:
+def _give_up(text: str, status: int = FAULTY_SETTINGS) -> NoReturn:
     click.echo(f"proxy-api: {text}", err=True)
-    sys.exit(2)
+    sys.exit(status)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 
 
-class History:
+class Lineage:
     """The name of the last history that was seen for an instance; "" where there is none."""
 
     def __init__(self, configs_path: str, instance: str) -> None:

@@ -1,13 +1,15 @@
 """The state of one proxy instance in Consul: releases in the key-value store, instances in the catalog. Edge.
 
-A commit is one transaction, check-and-set against the record and the marker that were read: it holds only if nobody
-committed anything since. A write's answer may be lost: `_commit` then asks Consul what became of it.
+A commit is one transaction, check-and-set against the record that was read: it holds only if nobody changed that
+service since. Changes of different services do not get in each other's way. A write's answer may be lost: `_commit`
+then asks Consul what became of it.
 """
 
 import json
 import secrets
 from collections import deque
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from catalog import codec
 from catalog.consul_client import ConsulClient
@@ -15,11 +17,20 @@ from catalog.errors import CatalogDenied, CatalogUnavailable
 from catalog.model import Instance, Operation
 from proxy_api.core import keys
 from proxy_api.core.errors import TooLarge
-from proxy_api.core.keys import Held, Keys, Legacy, Records, Stored
+from proxy_api.core.keys import Held, Keys, Legacy, Records, Stored, Unreadable
 from proxy_api.core.release import Release
 
 # Up to this many services are read one by one, with their checks; more are read in bulk, by node.
 _FEW = 4
+_REMEMBERED = 1000  # of our own commits
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """Where the last listing was taken: the marker's index, and the listing's."""
+
+    mark: int = 0
+    index: int = 0
 
 
 class Store:
@@ -28,9 +39,8 @@ class Store:
     def __init__(self, client: ConsulClient, instance: str) -> None:
         self._client = client
         self._keys = Keys(instance)
-        self._mark, self._history = 0, ""
-        self._loaded = 0
-        self._own: deque[int] = deque(maxlen=1000)
+        self._read = _Read()
+        self._committed: deque[int] = deque(maxlen=_REMEMBERED)
 
     # --- what was asked for --------------------------------------------------------------------------------------
 
@@ -42,36 +52,33 @@ class Store:
         # The marker is read first: seen by its exact key but not in the listing, the listing is not the truth.
         if marker is not None and not records.mark:
             raise CatalogUnavailable(f"Consul lists nothing below {self._keys.prefix}, but the marker is there")
-        self._mark, self._history, self._loaded = records.mark, records.history, listing.index
+        self._read = _Read(records.mark, listing.index)
         return records
-
-    def confirm(self) -> None:
-        """Raise Conflict if anybody committed anything since `load` or our own last commit."""
-        self._client.transact((codec.kv_check(self._keys.marker, self._mark),))
 
     def require_gone(self, service: str) -> None:
         """Raise where a service is missing from a listing only because the listing was not all there is."""
         if self._client.kv_get(self._keys.route(service)) is not None:
             raise CatalogUnavailable(f"Consul's listing below {self._keys.prefix} lacks {service}, whose key is there")
 
-    def addresses(self) -> frozenset[tuple[str, int]]:
-        """Every address and port in the whole catalog."""
-        return frozenset((i.address, i.port) for i in self._client.all_instances())
-
-    def news(self, index: int) -> bool:
+    def is_news(self, index: int) -> bool:
         """Whether something at this index may not be known: neither read by `load` nor committed here. 0 always is."""
-        return index == 0 or (index > self._loaded and index not in self._own)
+        return index == 0 or (index > self._read.index and index not in self._committed)
 
-    def mark(self) -> None:
+    def begin_history(self) -> None:
         """Write the marker where there is none; raises Conflict when somebody else did."""
-        self._transact(())
+        self._client.transact(self._keys.begin(secrets.token_hex(8)))
+
+    def require_unchanged(self, service: str, current: Held | None) -> None:
+        """Raise Conflict if a service's record is another than was read."""
+        self._client.transact((codec.kv_check(self._keys.marker, self._read.mark),
+                               *self._keys.unchanged(service, current)))
 
     def write(self, release: Release, current: Held | None) -> Stored:
         """Commit a release against the version that was read; raises Conflict when it is another by now."""
         value = keys.encode(release)
         return self._commit(release, value, self._keys.write(release, value, current))
 
-    def weigh(self, release: Release, current: Held | None) -> None:
+    def require_room(self, release: Release, current: Held | None) -> None:
         """Write nothing; raise TooLarge where `write` would."""
         self._whole(self._keys.write(release, keys.encode(release), current))
 
@@ -94,6 +101,8 @@ class Store:
         """Put back what stood before a commit that did not come to be served; raises Conflict when others moved on."""
         if isinstance(before, Stored):
             self.write(before.release, now)
+        elif isinstance(before, Unreadable) and before.value is not None:
+            self._transact(self._keys.restore(service, before, now))
         elif isinstance(before, Legacy) and now is not None:
             self._transact(self._keys.undo(service, before, now))
         elif now is not None:
@@ -111,13 +120,12 @@ class Store:
 
     def _transact(self, operations: Sequence[Operation]) -> Mapping[str, int]:
         done = self._client.transact(self._whole(operations))
-        self._mark = done[self._keys.marker]
-        self._own.append(self._mark)
+        self._committed.append(done[self._keys.commit])
         return done
 
     def _whole(self, operations: Sequence[Operation]) -> tuple[Operation, ...]:
         """A commit's transaction."""
-        whole = (self._keys.advance(self._mark, self._history, secrets.token_hex(8)), *operations)
+        whole = (*self._keys.in_history(self._read.mark, secrets.token_hex(8)), *operations)
         if (size := len(json.dumps(whole))) > codec.MAX_VALUE_BYTES:
             raise TooLarge(f"the release with its templates and instances makes a transaction of {size} bytes; "
                            f"Consul takes at most {codec.MAX_VALUE_BYTES}")
@@ -134,22 +142,27 @@ class Store:
         entry = self._client.kv_get(name)
         return None if entry is None else entry.value.decode(errors="replace")
 
-    def catalog(self, plain: Sequence[str], with_status: Sequence[str]) -> dict[str, Sequence[Instance]]:
-        """The instances of these services; those `with_status` with their checks' status."""
+    def addresses(self) -> frozenset[tuple[str, int]]:
+        """Every address and port in the whole catalog."""
+        return frozenset((i.address, i.port) for i in self._client.all_instances())
+
+    def catalog(self, services: Sequence[str]) -> dict[str, Sequence[Instance]]:
+        """The instances of these services."""
         listed = self._client.services()  # raises CatalogDenied where an empty answer would mean "not allowed"
-        single = dict.fromkeys((*with_status, *(plain if len(plain) <= _FEW else ())))
-        found: dict[str, Sequence[Instance]] = {name: self._client.instances(name) for name in single}
-        if len(single) < len({*plain, *with_status}):
-            bulk: dict[str, list[Instance]] = {name: [] for name in plain if name not in found}
+        found: dict[str, Sequence[Instance]] = {}
+        if len(services) <= _FEW:
+            found.update((name, self._client.instances(name)) for name in services)
+        else:
+            bulk: dict[str, list[Instance]] = {name: [] for name in services}
             for instance in self._client.all_instances():
                 if instance.service in bulk:
                     bulk[instance.service].append(instance)
             found.update((name, tuple(instances)) for name, instances in bulk.items())
         for name in [name for name, instances in found.items() if not instances and name in listed]:
-            found[name] = self.visible(name)
+            found[name] = self.instances(name)
         return found
 
-    def visible(self, service: str) -> Sequence[Instance]:
+    def instances(self, service: str) -> Sequence[Instance]:
         """The instances of one service; raises CatalogDenied where it is listed and none of them may be seen."""
         found = self._client.instances(service)
         if not found and service in self._client.services():

@@ -32,6 +32,13 @@ def make_release(spec: ServiceSpec, templates: Sequence[Template], source: Sourc
     return made
 
 
+def renewed(release: Release, source: Source, shared_binds: Sequence[str]) -> Release:
+    """A release of templates admitted anew from what Consul has now, with the templates as they were. Raises
+    InvalidTemplate.
+    """
+    return _templated(release.spec, release.templates, source, release, shared_binds)
+
+
 def _templated(spec: ServiceSpec, templates: Sequence[Template], source: Source, previous: Release | None,
                shared_binds: Sequence[str]) -> Release:
     recorder = Recorder(source, previous)

@@ -63,6 +63,12 @@ def _dry_run(shown: Shown) -> Json:
     return {"DryRun": True, "Commands": list(shown.commands), "Diff": shown.difference}
 
 
+def not_there(given: Mapping[str, Sequence[str]], fault: ProxyError, warnings: Sequence[str],
+              distribute: bool) -> Json:
+    """The answer to a removal of what is not configured: done, and said in so many words."""
+    return {**answer(given, "OK", str(fault)), "Distribute": distribute, "Warnings": [*warnings, str(fault)]}
+
+
 def failed(given: Mapping[str, Sequence[str]], fault: ProxyError) -> Json:
     """The answer to a change that did not happen."""
     return answer(given, "NOK", str(fault))
@@ -78,13 +84,16 @@ def ready(report: Report, reason: str) -> Json:
 
 
 def state(instance: str, report: Report) -> Json:
-    """What each service's version is, and a digest of the whole: replicas that agree show the same."""
+    """What each service's version is, and a digest of what is served: replicas that agree show the same, whatever they
+    bind. `Configuration` names the text that this one runs.
+    """
     return {
         "Status": "OK",
         "Instance": instance,
-        "Digest": report.digest,
+        "Digest": report.state_digest,
+        "Configuration": report.digest,
         "Services": {
-            name: {"Version": s.version, "Servers": s.servers, "Gone": s.gone, "Waiting": s.waiting,
+            name: {"Version": s.version, "Servers": s.servers, "Down": s.down, "Gone": s.gone, "Waiting": s.waiting,
                    "Problem": s.problem}
             for name, s in report.services
         },

@@ -1,5 +1,6 @@
 """What stands in a generated backend: its rules, and its servers' lines. Core."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from proxy_api.core.state import Backend, Server
@@ -44,11 +45,12 @@ _CHECK = ("check",)
 _LOOKUP = ("resolvers", "system", "init-addr", "last,none")
 
 
-def server_line(server: Server, backend: Backend) -> ServerLine:
-    """A server of a backend."""
+def server_line(server: Server, backend: Backend, addresses: Mapping[str, str]) -> ServerLine:
+    """A server of a backend. A name among `addresses` is not looked up: HAProxy would ask DNS alone."""
     check = _NOTHING if backend.destination.policy.skip_check else _CHECK
-    return ServerLine(server.name, server.address, server.port, server.weight,
-                      check + _LOOKUP if server.resolve else check, server.resolve)
+    address = addresses.get(server.address.lower(), "") if server.resolve else server.address
+    return ServerLine(server.name, address or server.address, server.port, server.weight,
+                      check if address else check + _LOOKUP, not address)
 
 
 def rules(backend: Backend) -> tuple[str, ...]:

@@ -1,6 +1,10 @@
-"""Which of several changes HAProxy accepts together, so that one bad service never stops another's. Core."""
+"""Which of several changes spoils it for the others, so that one bad service never stops another's. Core.
 
-from collections.abc import Callable, Mapping, Sequence
+Two things can refuse a batch: HAProxy's check, before anything is committed, and HAProxy itself when it is to run what
+its check has accepted. Both are asked again with half of it until who is to blame stands alone.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -17,8 +21,8 @@ Pinned = Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
-    """A set of releases that HAProxy accepts, with its configuration."""
+class Candidate:
+    """A set of releases that HAProxy accepts, with its configuration. Once it is applied, it is what is served."""
 
     releases: Releases
     resolution: Resolution
@@ -29,14 +33,14 @@ class Judged:
 class Verdict:
     """The releases that can be served together, and the changes that cannot be part of them, each with the reason."""
 
-    judged: Judged
+    candidate: Candidate
     rejected: Mapping[str, ProxyError]
 
 
 class Judge(Protocol):
     """Renders and checks a set of releases; raises ConfigRejected."""
 
-    def __call__(self, releases: Releases, pinned: Pinned) -> Judged: ...
+    def __call__(self, releases: Releases, pinned: Pinned) -> Candidate: ...
 
 
 def accept(base: Releases, changes: Changes, judge: Judge, moved: Callable[[Releases], Sequence[str]]) -> Verdict:
@@ -47,7 +51,7 @@ def accept(base: Releases, changes: Changes, judge: Judge, moved: Callable[[Rele
     called about k log n times, once when all are good. Raises ConfigRejected when it is nobody's fault in particular.
     """
     rejected: dict[str, ProxyError] = {}
-    last: list[Judged] = []
+    last: list[Candidate] = []
     pinned: Pinned = {}
 
     def attempt(good: Releases, names: Sequence[str]) -> Releases:
@@ -111,6 +115,13 @@ def guilty(base: Releases, judge: Judge, moved: Callable[[Releases], Sequence[st
     if len(pinned) > 1:
         free(tuple(pinned))
     return pinned
+
+
+def halves(names: Iterable[str]) -> tuple[frozenset[str], ...]:
+    """A batch that failed in two, to be tried one after the other; nothing where it is a single one's fault."""
+    found = sorted(names)
+    middle = len(found) // 2
+    return (frozenset(found[:middle]), frozenset(found[middle:])) if middle else ()
 
 
 def lay(base: Releases, changes: Changes) -> dict[str, Release]:

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from math import inf
 
-from proxy_api.core.bisect import Judged
-from proxy_api.core.messages import DryRun, Shown
-from proxy_api.core.plan import Runtime
+from proxy_api.core.bisect import Candidate
+from proxy_api.core.messages import Shown
+from proxy_api.core.plan import Plan, Runtime
 from proxy_api.core.render import DIGEST_MAP
 
 MAX_DIFF = 64 * 1024  # characters
@@ -28,6 +28,15 @@ _USER = re.compile(r"^(\s*user\s.*?\s(?:insecure-)?password\s+).+$")
 _TELLING = re.compile(r"passw|secret|token|auth|credential|api.?key|bearer|cookie|jwt|hmac|aes_|private|signature",
                       re.IGNORECASE)
 _SHORTEST = 6  # characters of a key's value: shorter ones would hide half of the text
+
+
+@dataclass(frozen=True, slots=True)
+class DryRun:
+    """What a change that was not made would be: from what is served (None: nothing yet) to what would be."""
+
+    before: Candidate | None
+    after: Candidate
+    step: Plan
 
 
 def shown(run: DryRun) -> Shown:
@@ -46,7 +55,7 @@ def difference(run: DryRun, limit: int = MAX_DIFF) -> str:
 # --- what is not shown -----------------------------------------------------------------------------------------------
 
 
-def _hider(judged: Iterable[Judged]) -> Callable[[str], str]:
+def _hider(judged: Iterable[Candidate]) -> Callable[[str], str]:
     """What makes a line of one of these configurations fit to be shown."""
     customs: set[str] = set()
     values: set[str] = set()

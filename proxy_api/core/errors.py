@@ -50,9 +50,15 @@ class Unauthorized(ProxyError):
 
 
 class UnknownService(ProxyError):
-    """The service is not configured at this proxy."""
+    """The service is not configured at this proxy, and the removal was strict or a dry run."""
 
     status = 404
+
+
+class NewerThanThis(ProxyError):
+    """The service's record is of a version that knows what this one does not: to replace it would lose that."""
+
+    status = 409
 
 
 class WouldEmpty(ProxyError):

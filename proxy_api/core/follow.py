@@ -5,13 +5,32 @@ even when every admitted one is gone.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from catalog.model import Instance
 from proxy_api.core.release import Admission, Member, Release, admit
 
 # What the catalog has, by service name. A service that was looked for and has no instance maps to ().
 Catalog = Mapping[str, Sequence[Instance]]
+
+
+@dataclass(frozen=True, slots=True)
+class Renewed:
+    """A release of templates as it was, and admitted anew: what they read of services, keys and checks only their own
+    rendering tells.
+    """
+
+    before: Release
+    now: Release
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogSnapshot:
+    """What was read of the catalog, all at once. `sequence` grows with every reading that says anything new."""
+
+    sequence: int
+    services: Catalog
+    renewed: Mapping[str, Renewed] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +44,9 @@ class Effective:
 
 
 def effective(release: Release, catalog: Catalog | None, last: Release | None = None,
-              taken: Collection[tuple[str, int]] = ()) -> Effective:
-    """Apply the release's `follow` rule to what the catalog has; `catalog` None means that it is not known.
+              taken: Collection[tuple[str, int]] = (), renewed: Renewed | None = None) -> Effective:
+    """Apply the release's `follow` rule to what the catalog has; `catalog` None means that it is not known. `renewed`
+    has it admitted anew, where it follows everything and was.
 
     `last` is what was served of it until now, for a release that may keep it when it would be left without any server,
     but for those whose address (`taken`) the catalog has of somebody now: an emptied answer may be Consul's trouble,
@@ -35,8 +55,12 @@ def effective(release: Release, catalog: Catalog | None, last: Release | None = 
     mode = release.spec.follow
     if mode == "never" or catalog is None or not release.spec.uses_catalog:
         return Effective(release)
-    admissions = tuple(_follow(a, catalog[a.service], mode) if a.service in catalog else a for a in release.admissions)
-    result = release if admissions == release.admissions else replace(release, admissions=admissions)
+    if renewed is not None and renewed.before == release:
+        result = renewed.now
+    else:
+        admissions = tuple(_follow(a, catalog[a.service], mode) if a.service in catalog else a
+                           for a in release.admissions)
+        result = release if admissions == release.admissions else replace(release, admissions=admissions)
     serving = {_identity(m.instance) for m in result.members()}
     gone = tuple(m.instance for m in release.members() if _identity(m.instance) not in serving)
     if last is not None and not serving:

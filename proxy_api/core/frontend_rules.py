@@ -11,6 +11,8 @@ from proxy_api.core.words import quoted, word
 # The lines of one service's template for the inside of the frontend, by the service's name.
 Inserted = Sequence[tuple[str, Sequence[str]]]
 
+_ABSOLUTE = "{ url -m beg -i http:// https:// }"
+
 
 def rules(groups: Sequence[Frame], inserted: Inserted) -> tuple[str, ...]:
     """The lines, in order. An operator's text may change the path: what is routed is what came in."""
@@ -24,8 +26,13 @@ def rules(groups: Sequence[Frame], inserted: Inserted) -> tuple[str, ...]:
 def _request(by_host: bool, by_variable: bool) -> Iterator[str]:
     if by_host:
         yield "http-request set-var(txn.host) req.hdr(host),host_only,rtrim(.),lower"
+        # HAProxy refuses a Host header that is another one than the target's.
+        yield ("http-request set-var(txn.host) url,field(3,/),field(1,?),field(-1,@),host_only,rtrim(.),lower "
+               f"if !{{ req.hdr(host) -m found }} {_ABSOLUTE}")
         # With a slash in it, the host would bring a path of its own into the key; with nothing in it, it is no host.
         yield "http-request unset-var(txn.host) if { var(txn.host) -m sub / } || { var(txn.host) -m len 0 }"
+    # `http://acme.com` is `http://acme.com/`. It takes the host out of the target, which was read above.
+    yield f"http-request set-path / if !{{ path -m found }} {_ABSOLUTE}"
     if by_variable:
         yield "http-request set-var(txn.path) path"
 

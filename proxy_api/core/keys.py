@@ -1,7 +1,8 @@
 """Which key of Consul's key-value store holds what, and what a listing of them says. Core.
 
 `<instance>/<service>/route` is the release record; beside it stand the keys of 2016. `<instance>/.portbook` is a
-marker: an exact key tells "nothing there" from "not allowed to see", which a listing does not. Every commit moves it.
+marker: an exact key tells "nothing there" from "not allowed to see", which a listing does not. It is written once and
+bears the name of Consul's history. `<instance>/.commit` moves with every commit and tells its index.
 """
 
 import json
@@ -13,7 +14,7 @@ from catalog.model import KVEntry, Operation
 from proxy_api.core import release, stored_spec
 from proxy_api.core.errors import InvalidRequest, TooLarge
 from proxy_api.core.memo import Memo
-from proxy_api.core.release import SCHEMA, Release, UnreadableRecord
+from proxy_api.core.release import SCHEMA, NewerRecord, Release, UnreadableRecord
 from proxy_api.core.spec import ServiceSpec
 
 _ROUTE = "route"
@@ -42,11 +43,15 @@ class Legacy:
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """A service whose keys this version cannot use. It can be replaced or removed like any other."""
+    """A service whose keys this version cannot use. It can be removed like any other, and replaced unless a `newer`
+    version wrote it: that one knows what it says. `value` is the record's, None where there is none.
+    """
 
     reason: str
     guard_key: str
     guard_index: int
+    value: bytes | None = None
+    newer: bool = False
 
 
 Held = Stored | Legacy | Unreadable
@@ -71,6 +76,7 @@ class Keys:
     def __init__(self, instance: str) -> None:
         self.prefix = f"{instance}/"
         self.marker = f"{instance}/.portbook"
+        self.commit = f"{instance}/.commit"
         self._held: Memo[Held] = Memo()
 
     def route(self, service: str) -> str:
@@ -97,12 +103,23 @@ class Keys:
             lambda place: _held(services[place], leaves[services[place]]))
         return Records(mark, history, dict(zip(services, held, strict=True)))
 
-    def advance(self, mark: int, history: str, nonce: str) -> Operation:
-        """Move the marker on, if nobody has since it was read. Part of every commit, so that what a commit was
-        checked against is what it is added to; `nonce` makes the value another, else Consul would not move it.
+    def begin(self, nonce: str) -> tuple[Operation, ...]:
+        """Write the marker where there is none: a history of Consul's begins."""
+        return (codec.kv_cas(self.marker, json.dumps({"schema": SCHEMA, "history": nonce}).encode(), 0),)
+
+    def in_history(self, mark: int, nonce: str) -> tuple[Operation, ...]:
+        """What every commit begins with: the marker is the one that was read, so that nothing is added to a Consul that
+        lost its data meanwhile. `nonce` makes the value of the other key another, else Consul would not move it.
         """
-        value = {"schema": SCHEMA, "history": history or nonce, "last": nonce}
-        return codec.kv_cas(self.marker, json.dumps(value).encode(), mark)
+        return codec.kv_check(self.marker, mark), codec.kv_set(self.commit, nonce.encode())
+
+    def unchanged(self, service: str, current: Held | None) -> tuple[Operation, ...]:
+        """Checks that what was read of a service is what there is."""
+        if current is None:
+            return tuple(codec.kv_check_absent(f"{self.prefix}{service}/{leaf}") for leaf in (_ROUTE, "path"))
+        if isinstance(current, Stored):
+            return (codec.kv_check(self.route(service), current.index),)
+        return (codec.kv_check(current.guard_key, current.guard_index),)
 
     def write(self, made: Release, value: bytes, current: Held | None) -> tuple[Operation, ...]:
         """Write a record if it is still what was read, and the keys of 2016 with it."""
@@ -131,6 +148,11 @@ class Keys:
         left_behind = swarm_value == _SWARM_VALUE and service not in _LEAVES
         old = [codec.kv_delete(self.swarm(service))] if left_behind else []
         return (codec.kv_check(key, index), *(codec.kv_delete(folder + leaf) for leaf in _LEAVES), *old)
+
+    def restore(self, service: str, before: Unreadable, now: Stored | None) -> tuple[Operation, ...]:
+        """Put back what stood there, to the byte, if nobody changed it since."""
+        assert before.value is not None
+        return (codec.kv_cas(before.guard_key, before.value, now.index if now else 0),)
 
     def undo(self, service: str, before: Legacy, now: Stored) -> tuple[Operation, ...]:
         """Take a record away again and leave the keys of 2016 as they were, if nobody changed it since."""
@@ -164,7 +186,8 @@ def _held(service: str, found: Mapping[str, KVEntry]) -> Held:
     try:
         return _stored(service, guard) if _ROUTE in found else _legacy(service, found, guard)
     except (UnreadableRecord, InvalidRequest) as fault:
-        return Unreadable(str(fault), guard.key, guard.index)
+        return Unreadable(str(fault), guard.key, guard.index, guard.value if _ROUTE in found else None,
+                          isinstance(fault, NewerRecord))
 
 
 def _stored(service: str, entry: KVEntry) -> Stored:

@@ -1,22 +1,11 @@
-"""What the API asks of the one writer, and what came of it. Values, and the hand-over between threads."""
+"""What the writer tells the API: what came of a change, and how the proxy stands. Core."""
 
-from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Literal
 
-from proxy_api.core.bisect import Judged
-from proxy_api.core.plan import Plan
-from proxy_api.core.spec import ServiceSpec
+Change = Literal["nothing", "runtime", "reload"]
 
-CALL_TIMEOUT_S = 120.0  # how long a caller waits for its turn and its answer
-
-
-@dataclass(frozen=True, slots=True)
-class DryRun:
-    """What a change that was not made would be: from what is served (None: nothing yet) to what would be."""
-
-    before: Judged | None
-    after: Judged
-    step: Plan
+ANSWER_S = 15.0  # every caller has an answer by then, whatever hangs
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,37 +18,27 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A change that is committed and serving. `change` is nothing, runtime or reload. Of a dry run, one that would be;
-    `version` is then what is in Consul now.
+    """A change that is committed and serving, or, with `shown`, one that was only worked out; `version` is then what is
+    in Consul now. `servers` are those that HAProxy can use.
     """
 
     servers: int
     version: int
-    change: str
+    change: Change
     reason: str
     warnings: tuple[str, ...] = ()
-    dry_run: DryRun | None = None
     shown: Shown | None = None
-
-
-@dataclass(slots=True, eq=False)
-class Job:
-    """A change to one service: a new release of it, or (spec None) its removal. A dry run is worked out, not made."""
-
-    service: str
-    spec: ServiceSpec | None
-    dry_run: bool = False
-    result: "Future[Outcome]" = field(default_factory=Future)
-    lost_races: int = 0
-    alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceReport:
-    """How one service stands. `gone` were admitted and left the catalog; `waiting` are in it and were not admitted."""
+    """How one service stands. `servers` can be used, those `down` cannot; `gone` were admitted and left the catalog;
+    `waiting` are in it and were not admitted.
+    """
 
     version: int = 0
     servers: int = 0
+    down: int = 0
     gone: int = 0
     waiting: int = 0
     held: bool = False
@@ -68,10 +47,15 @@ class ServiceReport:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """How the proxy stands. `reason` says why it is not ready, "" when it is; `notes` are worth knowing anyway."""
+    """How the proxy stands. `reason` says why it is not ready, "" when it is; `notes` are worth knowing anyway.
+
+    `digest` names the configuration that HAProxy is to run; `state_digest` is the same at every replica that serves the
+    same, whatever it binds.
+    """
 
     reason: str
     digest: str = ""
+    state_digest: str = ""
     services: tuple[tuple[str, ServiceReport], ...] = ()
     notes: tuple[str, ...] = ()
     reloads: int = 0

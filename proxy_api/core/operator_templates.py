@@ -12,7 +12,7 @@ from jinja2 import StrictUndefined, TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from catalog.model import Instance
-from proxy_api.core import consul_template, sections
+from proxy_api.core import consul_template, merged_frontend, sections
 from proxy_api.core.consul_template import Data, ServiceEntry, TemplateFault
 from proxy_api.core.consul_template.catalog_text import is_unfit, unfit
 from proxy_api.core.errors import InvalidTemplate
@@ -103,7 +103,7 @@ def render(templates: Sequence[Template], data: Data, shared_binds: Sequence[str
             if template.kind == "frontend":
                 frontend.extend(sections.parse_inside(text))
                 continue
-            custom = sections.merge(sections.parse_sections(text), shared_binds)
+            custom = merged_frontend.merge(sections.parse_sections(text), shared_binds)
         except InvalidTemplate as fault:
             raise InvalidTemplate(f"{template.path}: {fault}") from None
         frontend.extend(custom.frontend)

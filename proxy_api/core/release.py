@@ -22,6 +22,10 @@ class UnreadableRecord(Exception):
     """A stored record that this version cannot use; the text says why."""
 
 
+class NewerRecord(UnreadableRecord):
+    """One that another version wrote, which knows what this one does not."""
+
+
 @dataclass(frozen=True, slots=True)
 class Member:
     """An admitted instance and its number among the service's servers, kept while it stays admitted."""
@@ -129,8 +133,8 @@ def decode(value: bytes) -> Release:
         # JSON can spell half a character, which no file can hold.
         json.dumps(data, ensure_ascii=False).encode()
         if data["schema"] not in _SPECS:
-            raise UnreadableRecord(f"the record has schema {data['schema']!r}; this version knows "
-                                   f"{' and '.join(map(str, sorted(_SPECS)))}")
+            raise NewerRecord(f"the record has schema {data['schema']!r}; this version knows "
+                              f"{' and '.join(map(str, sorted(_SPECS)))}")
         require_known(data, _FIELDS, "the record")
         listing = data.get("listing")
         return Release(
@@ -143,7 +147,7 @@ def decode(value: bytes) -> Release:
     except UnreadableRecord:
         raise
     except UnknownField as fault:
-        raise UnreadableRecord(f"the record cannot be used: {fault}") from None
+        raise NewerRecord(f"the record cannot be used: {fault}") from None
     except Exception as fault:
         raise UnreadableRecord(f"the record cannot be read: {type(fault).__name__}: {fault}") from fault
 

@@ -53,6 +53,7 @@ class Surroundings:
     stats_pass_hash: str = ""
     stats_uri: str = "/admin?stats"
     max_old_workers: int = 20
+    hosts: tuple[tuple[str, str], ...] = ()  # name and address, of the machine's hosts file
 
     def shared_binds(self) -> tuple[str, ...]:
         """Every address of the shared frontend, bound now or only once there is a certificate."""
@@ -109,6 +110,12 @@ class Rendered:
     head: str
     services: tuple[ServiceText, ...]
 
+    def state_digest(self) -> str:
+        """A digest of what is served, the same at every replica whatever it binds and however it is set up."""
+        files = {name: text for name, text in self.config.files if name.endswith(".map")}
+        inserted = [line for s in self.state.services if s.custom is not None for line in s.custom.frontend]
+        return digest_of({**files, MAIN_FILE: "".join([t.text for t in self.services]), "": "\n".join(inserted)})
+
 
 @dataclass(frozen=True, slots=True)
 class _HeadInputs:
@@ -131,6 +138,8 @@ class Renderer:
     def __init__(self, environment: Environment) -> None:
         self._environment = environment
         self._services: Memo[ServiceText] = Memo()
+        self._hosts: tuple[tuple[str, str], ...] = ()
+        self._addresses: Mapping[str, str] = {}
         self._routes: Memo[tuple[Routing, Mapping[str, str]]] = Memo()
         self._heads: Memo[str] = Memo()
 
@@ -138,6 +147,7 @@ class Renderer:
         """Another one that remembers the same."""
         other = Renderer(self._environment)
         other._services, other._routes, other._heads = self._services.copy(), self._routes.copy(), self._heads.copy()
+        other._hosts, other._addresses = self._hosts, self._addresses
         return other
 
     def __call__(self, state: ProxyState, around: Surroundings) -> Rendered:
@@ -145,6 +155,8 @@ class Renderer:
         specs = tuple([s.spec for s in state.services])
         routes, maps = self._routes.get(specs, lambda: _arranged(specs))
         services = state.services
+        if around.hosts != self._hosts:
+            self._hosts, self._addresses, self._services = around.hosts, dict(around.hosts), Memo()
         texts = tuple(self._services.all([spec.name for spec in specs], services,
                                          lambda place: self._service(services[place])))
         checks = check_options(sum([text.checked for text in texts]))
@@ -183,7 +195,7 @@ class Renderer:
             checked=sum(server.checked for server in servers), resolves=any(server.fixed for server in servers))
 
     def _backend(self, backend: Backend) -> BackendText:
-        servers = tuple(backend_rules.server_line(server, backend) for server in backend.servers)
+        servers = tuple(backend_rules.server_line(server, backend, self._addresses) for server in backend.servers)
         rules = (*backend_rules.rules(backend), *(str(server) for server in servers if server.fixed))
         frame = self._environment.get_template("backend.cfg.j2").render(
             name=backend.name, rules=rules, servers=_SERVERS)

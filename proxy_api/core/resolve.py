@@ -6,7 +6,7 @@ from typing import Any
 
 from proxy_api.core import operator_templates
 from proxy_api.core.errors import InvalidTemplate
-from proxy_api.core.follow import Catalog, Effective, effective
+from proxy_api.core.follow import CatalogSnapshot, Effective, effective
 from proxy_api.core.memo import Memo
 from proxy_api.core.release import Release
 from proxy_api.core.servers import outbound, servers_of
@@ -48,7 +48,7 @@ class Resolver:
         other._memo = self._memo.copy()
         return other
 
-    def resolve(self, releases: Mapping[str, Release], catalog: Catalog | None, before: ProxyState,
+    def resolve(self, releases: Mapping[str, Release], catalog: CatalogSnapshot | None, before: ProxyState,
                 hold: Mapping[str, Release] = _NONE, taken: Collection[tuple[str, int]] = (),
                 pinned: Mapping[str, str] = _NONE) -> Resolution:
         """What the releases come to with this catalog.
@@ -75,17 +75,24 @@ class Resolver:
                           {name: found.outcome for name, found in zip(names, resolved, strict=True)}, broken)
 
 
-def _parts(release: Release, catalog: Catalog | None, last: Release | None,
+def _parts(release: Release, catalog: CatalogSnapshot | None, last: Release | None,
            taken: Collection[tuple[str, int]]) -> tuple[object, ...]:
     """What a release's resolution is made from. What is taken counts for nothing where nothing is held."""
-    seen = [_UNKNOWN] if catalog is None else [catalog.get(a.service) for a in release.admissions]
+    if catalog is None:
+        return release, _UNKNOWN
+    find = catalog.services.get
+    seen = [find(a.service) for a in release.admissions]
+    if catalog.renewed:
+        seen.append(catalog.renewed.get(release.spec.name))  # type: ignore[arg-type]
     return (release, *seen) if last is None else (release, *seen, last, taken)
 
 
-def _resolve(release: Release, catalog: Catalog | None, last: Release | None, taken: Collection[tuple[str, int]],
-             shared_binds: Sequence[str]) -> _Resolved:
-    outcome = effective(release, catalog, last, taken)
+def _resolve(release: Release, catalog: CatalogSnapshot | None, last: Release | None,
+             taken: Collection[tuple[str, int]], shared_binds: Sequence[str]) -> _Resolved:
+    outcome = Effective(release)
     try:
+        if catalog is not None:
+            outcome = effective(release, catalog.services, last, taken, catalog.renewed.get(release.spec.name))
         return _Resolved(outcome, _service(outcome.release, shared_binds), "")
     except InvalidTemplate as reason:
         return _Resolved(outcome, None, str(reason))
@@ -104,7 +111,7 @@ def _service(release: Release, shared_binds: Sequence[str]) -> Service:
         for name, destination in spec.backends()), left_out=left_out)
 
 
-def resolve(releases: Mapping[str, Release], catalog: Catalog | None, shared_binds: Sequence[str],
+def resolve(releases: Mapping[str, Release], catalog: CatalogSnapshot | None, shared_binds: Sequence[str],
             before: ProxyState) -> Resolution:
     """`Resolver.resolve` without a memory of another time."""
     return Resolver(shared_binds).resolve(releases, catalog, before)

@@ -12,6 +12,9 @@ from proxy_api.core.backend_rules import ServerLine
 from proxy_api.core.memo import changes
 from proxy_api.core.render import DIGEST_MAP, MAIN_FILE, BackendText, Rendered, ServiceText
 
+# What the map of the digest says while commands are carried out. Whatever ends them halfway, our own death included,
+# HAProxy says of itself from then on that it has neither the old configuration nor the new one.
+UNDER_WAY = "0"
 MAX_COMMANDS = 2000  # beyond, a reload is quicker (measured: about 10,000 commands/s against 0.1 to 0.5 s)
 
 
@@ -112,8 +115,12 @@ def commands(before: Rendered, wanted: Rendered, leaving: Iterable[tuple[str, st
                 come += _change(backend, here[name], server, (backend, name) in down)
         go += [take_out(backend, name) for name in sorted(here.keys() - there.keys())]
     names = changed_maps(before, wanted)
-    digest = Command(f"set map {DIGEST_MAP} digest {wanted.config.digest}")
-    return (*come, *_map_commands(maps_of(before, names), maps_of(wanted, names)), *go, digest)
+    return (_note(UNDER_WAY), *come, *_map_commands(maps_of(before, names), maps_of(wanted, names)), *go,
+            _note(wanted.config.digest))
+
+
+def _note(digest: str) -> Command:
+    return Command(f"set map {DIGEST_MAP} digest {digest}")
 
 
 def _servers(backend: BackendText) -> dict[str, ServerLine]:
@@ -264,10 +271,22 @@ def _wrong(seen: Seen, server: ServerLine) -> str:
     return f"has weight {seen.weight}" if seen.weight != server.weight else ""
 
 
-def found_down(observed: Observed) -> Names:
-    """The servers that HAProxy's checks have found down."""
-    return frozenset((backend, name) for backend, servers in observed.servers.items()
+@dataclass(frozen=True, slots=True)
+class Health:
+    """The servers that HAProxy cannot use, and the backends that have servers and none that it can."""
+
+    down: Names = frozenset()
+    dead: frozenset[str] = frozenset()
+
+
+def health(observed: Observed) -> Health:
+    """What HAProxy's checks have found."""
+    down = frozenset((backend, name) for backend, servers in observed.servers.items()
                      for name, seen in servers.items() if seen.active and seen.checked and not seen.up)
+    dead = frozenset(backend for backend, servers in observed.servers.items()
+                     if any(s.active for s in servers.values())
+                     and all(not s.active or (s.checked and not s.up) for s in servers.values()))
+    return Health(down, dead)
 
 
 def keep_down(wanted: Rendered, down: Names) -> tuple[Command, ...]:

@@ -1,11 +1,11 @@
-"""An operator's HAProxy text taken apart into sections, and a whole frontend merged into the shared one. Core.
+"""An operator's HAProxy text taken apart into sections. Core.
 
 Nothing here judges a directive: HAProxy does, over the whole configuration. What is refused are the sections that would
 reach beyond the service: `global`, and `defaults`, which changes every section after it.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from proxy_api.core.errors import InvalidTemplate
@@ -20,9 +20,6 @@ _REFUSED = {
     "defaults": "it would change every section after it",
     "program": "it would start a program beside HAProxy",
 }
-# What a merged frontend may bring into the shared one: rules, tried in order, that end nobody else's request unasked.
-_RULES = frozenset(("acl", "use_backend", "http-request", "http-response", "http-after-response", "capture",
-                    "declare", "filter", "unique-id-format", "unique-id-header"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +41,7 @@ class Custom:
 
     def acl_names(self) -> frozenset[str]:
         """The names of the ACLs among the shared frontend's lines."""
-        return frozenset(words[1] for line in self.frontend if len(words := _words(line)) > 1 and words[0] == "acl")
+        return frozenset(said[1] for line in self.frontend if len(said := words(line)) > 1 and said[0] == "acl")
 
 
 def _lines(text: str) -> Iterable[str]:
@@ -53,18 +50,18 @@ def _lines(text: str) -> Iterable[str]:
     for line in text.splitlines():
         line = line.strip()
         if line and not line.startswith("#"):
-            # The first word, and the name of an ACL. HAProxy would put another one there: "${X-global}" and \x67lobal
-            # are global.
-            judged = line.split()[:2 if _words(line)[0] == "acl" else 1]
+            # The first word, the name of an ACL, an address. HAProxy would put another one there: "${X-global}" and
+            # \x67lobal are global.
+            judged = line.split()[:2 if words(line)[0] in ("acl", "bind") else 1]
             if any("$" in word or "\\x" in word.lower() for word in judged):
                 raise InvalidTemplate(f"the line {line!r} begins with a word in disguise; write it plainly")
-            if _words(line)[0].startswith("."):
-                raise InvalidTemplate(f"{_words(line)[0]!r} is refused in a template: it would switch lines "
+            if words(line)[0].startswith("."):
+                raise InvalidTemplate(f"{words(line)[0]!r} is refused in a template: it would switch lines "
                                       "on and off, those of other services among them")
             yield line
 
 
-def _words(line: str) -> list[str]:
+def words(line: str) -> list[str]:
     """The words that say what a line is, as HAProxy reads them: quotes and backslashes go, a hash ends the line."""
     return re.sub(r"[\"'\\]", "", line).partition("#")[0].split() or [""]
 
@@ -73,10 +70,10 @@ def parse_inside(text: str) -> tuple[str, ...]:
     """The lines of a text that stands inside a section; raises InvalidTemplate where it begins one."""
     lines = tuple(_lines(text))
     for line in lines:
-        words = _words(line)
-        if words[0] in KEYWORDS:
+        said = words(line)
+        if said[0] in KEYWORDS:
             raise InvalidTemplate(f"the line {line!r} begins a section; this text stands inside frontend services")
-        if words[0] == "acl" and len(words) > 1 and words[1].startswith("pb:"):
+        if said[0] == "acl" and len(said) > 1 and said[1].startswith("pb:"):
             raise InvalidTemplate(f"the line {line!r} uses the prefix pb:, which is reserved")
     return lines
 
@@ -85,11 +82,11 @@ def parse_sections(text: str) -> tuple[Section, ...]:
     """The sections of a text; raises InvalidTemplate for a refused one or a line before the first."""
     sections: list[Section] = []
     for line in _lines(text):
-        words = _words(line)
-        if words[0] in _REFUSED:
-            raise InvalidTemplate(f"the section {words[0]!r} is refused in a template: {_REFUSED[words[0]]}")
-        if words[0] in KEYWORDS:
-            sections.append(Section(words[0], " ".join(words[1:]), ()))
+        said = words(line)
+        if said[0] in _REFUSED:
+            raise InvalidTemplate(f"the section {said[0]!r} is refused in a template: {_REFUSED[said[0]]}")
+        if said[0] in KEYWORDS:
+            sections.append(Section(said[0], " ".join(said[1:]), ()))
         elif not sections:
             raise InvalidTemplate(f"the line {line!r} stands before any section; begin with one such as 'backend x'")
         else:
@@ -99,40 +96,10 @@ def parse_sections(text: str) -> tuple[Section, ...]:
     return tuple(sections)
 
 
-def merge(sections: Sequence[Section], shared: Sequence[str]) -> Custom:
-    """Take frontends apart that bind what the shared frontend binds (`shared`: `addr:port` texts).
-
-    Two binds on one address and port would split the connections at random (reference/proxy-api.md section 9), so
-    such a frontend's rules move into the shared one, and its other lines stay behind with a warning.
-    """
-    frontend: list[str] = []
-    own: list[Section] = []
-    warnings: list[str] = []
-    for section in sections:
-        binds = [line for line in section.lines if _words(line)[0] == "bind"]
-        clashing = [b for b in binds if any(_overlap(a, s) for a in _addresses(b) for s in shared)]
-        if section.keyword != "frontend" or not clashing:
-            if section.keyword == "listen" and clashing:
-                raise InvalidTemplate(f"'listen {section.name}' binds what the shared frontend binds already: "
-                                      "make it a frontend and a backend")
-            own.append(section)
-            continue
-        rules = [line for line in section.lines if _words(line)[0] in _RULES]
-        rest = [line for line in section.lines if line not in rules and line not in clashing]
-        frontend.extend(rules)
-        warnings.append(f"frontend {section.name} binds what the shared frontend binds already: "
-                        "its rules were merged into that one, ahead of the routes")
-        if len(clashing) < len(binds):
-            own.append(replace(section, lines=tuple(line for line in section.lines if line not in clashing)))
-        elif rest:
-            warnings.append(f"of frontend {section.name}, these lines are no rules and were left out: "
-                            + "; ".join(rest))
-    return Custom(parse_inside("\n".join(frontend)), tuple(own), tuple(warnings))
-
-
-def _addresses(bind: str) -> tuple[str, ...]:
-    words = _words(bind)
-    return tuple(words[1].split(",")) if len(words) > 1 else ()
+def addresses(bind: str) -> tuple[str, ...]:
+    """The addresses of a `bind` line, as they stand there."""
+    found = words(bind)
+    return tuple(found[1].split(",")) if len(found) > 1 else ()
 
 
 def bound(custom: "Custom") -> tuple[tuple[str, int, int], ...]:
@@ -140,21 +107,27 @@ def bound(custom: "Custom") -> tuple[tuple[str, int, int], ...]:
     found = []
     for section in custom.sections:
         for line in section.lines:
-            if line.split()[0] == "bind":
-                found += [(host, *ports) for host, ports in map(_split, _addresses(line)) if ports is not None]
+            if words(line)[0] == "bind":
+                found += [(host, *ports) for host, ports in map(_split, addresses(line)) if ports is not None]
     return tuple(found)
 
 
 _WILDCARD = frozenset(("", "*", "0.0.0.0", "::"))
 
 
-def _overlap(one: str, other: str) -> bool:
+def overlap(one: str, other: str) -> bool:
     """Whether two `addr:port` texts name a common address and port. A range of ports counts whole."""
     (host_a, ports_a), (host_b, ports_b) = _split(one), _split(other)
     same_host = host_a == host_b or host_a in _WILDCARD or host_b in _WILDCARD
     if ports_a is None or ports_b is None:
         return False
     return same_host and ports_a[0] <= ports_b[1] and ports_b[0] <= ports_a[1]
+
+
+def is_range(address: str) -> bool:
+    """Whether an `addr:port` text names more than one port."""
+    _, ports = _split(address)
+    return ports is not None and ports[0] != ports[1]
 
 
 def _split(text: str) -> tuple[str, tuple[int, int] | None]:

@@ -2,7 +2,8 @@
 
 Servers that left are taken out of rotation at once and deleted when their last connection is gone (2.6 keeps idle ones
 to a server for as long as the server does; until then it stays, without traffic, or until the next reload). A command
-that fails, or a look that finds something else than was applied, becomes a reload.
+that fails, or a look that finds something else than was applied, becomes a reload; if even that fails, HAProxy is
+brought back to what it ran before.
 """
 
 import contextlib
@@ -10,97 +11,67 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import Protocol
+from dataclasses import dataclass
 
 from proxy_api.core import runtime
-from proxy_api.core.errors import ApplyFailed
+from proxy_api.core.errors import ApplyFailed, ProxyError
+from proxy_api.core.messages import Change
 from proxy_api.core.plan import Nothing, Plan, Reload, Runtime, plan
 from proxy_api.core.render import ConfigFiles, Rendered
-from proxy_api.core.runtime import Command, MasterView, NotApplied, Observed
+from proxy_api.core.runtime import Health, MasterView, Names, NotApplied
 from proxy_api.haproxy import tcp_probe
+from proxy_api.haproxy.protocols import Proxy
 from proxy_api.haproxy.tcp_probe import Address
 
 log = logging.getLogger("proxy-api")
 
 MAX_BACKOFF_S = 30.0
-VERIFY_S = 10.0  # how often everything that HAProxy has is compared
+VERIFY_S = 2.0  # how often everything that HAProxy has is compared
 VERIFY_REST = 50.0  # or as many times what comparing takes, where that is more: 30,000 servers are a long list
 TOLD_S = 600.0  # how long it shows that somebody else had changed it
 
 
-class Files(Protocol):
-    """The configurations on disk. Raises OSError where they cannot be written."""
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """That what is wanted is not served: why, how often in a row, and when (monotonic) to try again."""
 
-    def write(self, config: ConfigFiles) -> object: ...
-    def swap(self, config: ConfigFiles) -> str | None: ...
-    def swap_back(self, digest: str | None) -> None: ...
-    def flush(self) -> None: ...
-    def is_whole(self, digest: str) -> bool: ...
-    def discard(self, digest: str) -> None: ...
-    def current_digest(self) -> str | None: ...
-    def serves_something(self) -> bool: ...
+    reason: str = ""
+    failures: int = 0
+    again_at: float = 0.0
 
 
-class Check(Protocol):
-    """HAProxy's judgement of a configuration. Raises ConfigRejected."""
+@dataclass(frozen=True, slots=True)
+class Interference:
+    """What somebody else had done to HAProxy, for people, and when (monotonic)."""
 
-    def check(self, config: ConfigFiles) -> None: ...
-    def try_out(self, config: ConfigFiles) -> None: ...
-
-
-class RuntimeApi(Protocol):
-    """What the running worker is told and asked. `execute` and `observe` raise NotApplied."""
-
-    def serving(self) -> str | None: ...
-    def execute(self, commands: Iterable[Command]) -> None: ...
-    def observe(self, backends: Iterable[str] | None, maps: Iterable[str]) -> Observed: ...
-
-
-class Processes(Protocol):
-    """The master's view. Raises NotApplied."""
-
-    def processes(self) -> MasterView: ...
-
-
-class Reloader(Protocol):
-    """The hand-over to a new worker. Raises ApplyFailed."""
-
-    def reload(self, digest: str, first: Iterable[Command] = ()) -> None: ...
-
-
-class Proxy(Protocol):
-    """HAProxy, as it is changed."""
-
-    @property
-    def files(self) -> Files: ...
-    @property
-    def config_check(self) -> Check: ...
-    @property
-    def runtime(self) -> RuntimeApi: ...
-    @property
-    def master(self) -> Processes: ...
-    @property
-    def reloader(self) -> Reloader: ...
+    reason: str = ""
+    at: float = 0.0
 
 
 class Applier:
-    """Applies what is wanted; remembers what failed, and which servers are on their way out."""
+    """Applies what is wanted; remembers what failed, what HAProxy was found to have, and who is on his way out."""
 
     def __init__(self, proxy: Proxy, drain_s: float,
                  silent: Callable[[Iterable[Address]], Collection[Address]] = tcp_probe.silent) -> None:
         self._proxy, self._drain_s, self._silent = proxy, drain_s, silent
-        self._faults = 0
-        self._again_at = 0.0
-        self._verify_at = 0.0
         self._leaving: dict[tuple[str, str], float] = {}
-        self._down: runtime.Names = frozenset()  # by HAProxy's checks, when all was compared last
-        self._processes: MasterView | None = None
-        self._strange, self._strange_at = "", 0.0
-        self.fault = ""
+        self._verify_at = 0.0
+        self._master: MasterView | None = None
+        self._interference = Interference()
+        self._trouble = Trouble()
+        self.health = Health()
         self.drifts = 0
-        self.reloads = 0
-        self.runtime_changes = 0
         self.changes: Counter[tuple[str, str]] = Counter()
+
+    @property
+    def fault(self) -> str:
+        """Why what is wanted is not served, "" where it is."""
+        return self._trouble.reason
+
+    @property
+    def reloads(self) -> int:
+        """How often HAProxy was reloaded."""
+        return sum(count for (change, _), count in self.changes.items() if change == "reload")
 
     def plan(self, before: Rendered | None, wanted: Rendered) -> Plan:
         """What `apply` would do now."""
@@ -109,37 +80,52 @@ class Applier:
     def apply(self, before: Rendered | None, wanted: Rendered, asked: bool) -> Plan | None:
         """Bring HAProxy from `before` to `wanted`; None where it is too early to try again. Raises ApplyFailed.
 
-        When it raises, HAProxy runs what it ran, and the disk says so too.
+        When it raises, HAProxy runs what it ran and the disk says so too, or else HAProxy says of itself that it does
+        not, and the next try is a reload.
         """
         running = self._proxy.runtime.serving()
-        if running is not None and before is not None and running != before.config.digest and not self._faults:
-            self._drifted([f"it serves {running or 'a configuration of somebody else'}, not {before.config.digest}"])
+        if running is not None and before is not None and running != before.config.digest and not self.fault:
+            self._drifted([_found_serving(running, before)])
             if not self._proxy.files.is_whole(wanted.config.digest):
                 self._proxy.files.discard(wanted.config.digest)
         step = plan(running, before, wanted, self._leaving)
-        if not isinstance(step, Nothing) and not asked and time.monotonic() < self._again_at:
+        if not isinstance(step, Nothing) and not asked and time.monotonic() < self._trouble.again_at:
             return None
         # What HAProxy runs is the way back, whatever the disk said: the last change may have ended between the two.
         last = self._put_on_disk(wanted.config)
-        last = running if running and running != wanted.config.digest else last
-        doubtful = self._doubtful(before, wanted) if not isinstance(step, Nothing) else frozenset()
-        if isinstance(step, Runtime) and before is not None:
-            step = self._run(step, before, wanted, doubtful)
-        if isinstance(step, Reload):
-            self._reload(wanted, last, doubtful)
+        last = running if running and running not in (wanted.config.digest, runtime.UNDER_WAY) else last
         if not isinstance(step, Nothing):
+            step = self._carry_out(step, before, wanted, last)
             self.changes[word(step), step.cause] += 1
-            log.info('event=applied change=%s digest=%s services=%d reason="%s"', word(step), wanted.config.digest,
+            log.info('event=applied change=%s digest=%s services=%d reason=%s', word(step), wanted.config.digest,
                      len(wanted.state.services), step.reason)
-        self.fault, self._faults = "", 0
+        self._trouble = Trouble()
         return step
+
+    def _carry_out(self, step: Runtime | Reload, before: Rendered | None, wanted: Rendered,
+                   last: str | None) -> Runtime | Reload:
+        down = self._doubtful(before, wanted)
+        try:
+            if isinstance(step, Reload) or before is None:
+                self._reload(wanted, down)
+                return step
+            fault = self._run(before, wanted, down)
+            if not fault:
+                return step
+            log.warning('event=runtime-failed reason=%s', fault)
+            self._reload(wanted, down)
+            return Reload(f"{step.reason}; runtime commands did not do: {fault}", "failed-commands")
+        except ApplyFailed:
+            self._proxy.files.swap_back(last)
+            if isinstance(step, Runtime) and before is not None:
+                self._bring_back(before)
+            raise
 
     def failed(self, fault: Exception) -> None:
         """Note that what is wanted is not served."""
-        self.fault = str(fault)
-        self._faults += 1
-        self._again_at = time.monotonic() + min(MAX_BACKOFF_S, 2.0 ** self._faults)
-        log.error('event=apply-failed reason="%s"', fault)
+        failures = self._trouble.failures + 1
+        self._trouble = Trouble(str(fault), failures, time.monotonic() + min(MAX_BACKOFF_S, 2.0 ** failures))
+        log.error('event=apply-failed reason=%s', fault)
 
     def keep(self, served: Rendered) -> None:
         """What there is to do while nothing changes: delete servers that are done, and put right what drifted.
@@ -157,24 +143,29 @@ class Applier:
         except NotApplied:
             return  # it does not answer: the digest, asked for at every pass, says so too
         found = [*runtime.deviations(observed, served), *self._replaced()]
-        self._down = runtime.found_down(observed)
+        self.health = runtime.health(observed)
         self._verify_at = now + max(VERIFY_S, VERIFY_REST * (time.monotonic() - now))
         if not self._proxy.files.is_whole(served.config.digest):
             found.append("its configuration on disk is another")
             self._proxy.files.discard(served.config.digest)
         if found:
             self._drifted(found)
-            self._reload(served, self._put_on_disk(served.config))
+            last = self._put_on_disk(served.config)
+            try:
+                self._reload(served)
+            except ApplyFailed:
+                self._proxy.files.swap_back(last)
+                raise
             self.changes["reload", "drift"] += 1
 
-    def strange(self) -> str:
+    def interference(self) -> str:
         """What somebody else had done to HAProxy lately, for people; "" where nobody had."""
-        return self._strange if time.monotonic() - self._strange_at < TOLD_S else ""
+        return self._interference.reason if time.monotonic() - self._interference.at < TOLD_S else ""
 
     def _drifted(self, found: Sequence[str]) -> None:
         self.drifts += 1
-        self._strange, self._strange_at = "; ".join(found[:5]), time.monotonic()
-        log.error('event=drift reason="%s" action=reload', self._strange)
+        self._interference = Interference("; ".join(found[:5]), time.monotonic())
+        log.error('event=drift reason=%s action=reload', self._interference.reason)
 
     def _replaced(self) -> list[str]:
         """Whether the same master has another worker: what a reload that nobody here asked for brought is not known."""
@@ -182,7 +173,7 @@ class Applier:
             now = self._proxy.master.processes()
         except NotApplied:
             return []  # it loads itself at this moment
-        last, self._processes = self._processes, now
+        last, self._master = self._master, now
         if last is None or last.master != now.master or last.worker == now.worker:
             return []
         return [f"worker {last.worker} was replaced by {now.worker} in a reload by somebody else"]
@@ -198,55 +189,57 @@ class Applier:
         except OSError as fault:
             raise ApplyFailed(f"the configuration cannot be written: {fault.strerror}") from None
 
-    def _doubtful(self, before: Rendered | None, wanted: Rendered) -> runtime.Names:
+    def _doubtful(self, before: Rendered | None, wanted: Rendered) -> Names:
         """The new servers that do not answer: they are to get no request before HAProxy's own checks say otherwise."""
         arrived = runtime.arrivals(before, wanted) if before is not None else ()
-        return runtime.doubtful(arrived, self._silent(
-            (s.address, s.port) for backend, fresh in arrived if len(backend.servers) > 1 for s in fresh))
+        silent = self._silent((s.address, s.port) for _, fresh in arrived for s in fresh)
+        self.health = Health(
+            self.health.down | {(backend.name, s.name) for backend, fresh in arrived for s in fresh
+                                if (s.address, s.port) in silent}, self.health.dead)
+        return runtime.doubtful(arrived, silent)
 
-    def _still_down(self) -> runtime.Names:
+    def _still_down(self) -> Names:
         """Which servers that HAProxy's checks had found down are so now."""
         try:
-            backends = sorted({backend for backend, _ in self._down})
-            return self._down and runtime.found_down(self._proxy.runtime.observe(backends, ()))
+            backends = sorted({backend for backend, _ in self.health.down})
+            return runtime.health(self._proxy.runtime.observe(backends, ())).down if backends else frozenset()
         except NotApplied:
             return frozenset()
 
-    def _run(self, step: Runtime, before: Rendered, wanted: Rendered, doubtful: runtime.Names) -> Plan:
-        """Carry out commands and read back; a reload where that is not what was wanted."""
+    def _run(self, before: Rendered, wanted: Rendered, down: Names) -> str:
+        """Carry out commands and read back; what is not as it was wanted, "" where nothing."""
         moved = [now for _, now in runtime.backend_changes(before, wanted) if now is not None]
         maps = runtime.changed_maps(before, wanted)
         try:
-            self._proxy.runtime.execute(runtime.commands(before, wanted, self._leaving, doubtful) if doubtful
-                                else step.commands)
+            self._proxy.runtime.execute(runtime.commands(before, wanted, self._leaving, down))
             observed = self._proxy.runtime.observe([backend.name for backend in moved], maps)
             found = runtime.deviations(observed, wanted, moved, maps)
         except NotApplied as fault:
             found = (str(fault),)
         if found:
-            log.warning('event=runtime-failed reason="%s"', "; ".join(found[:5]))
-            return Reload(f"{step.reason}; runtime commands did not do: {found[0]}", "failed-commands")
+            return "; ".join(found[:5])
         end = time.monotonic() + self._drain_s
         self._leaving.update((name, end) for name in runtime.departures(before, wanted))
         for backend in moved:
             for server in backend.servers:
                 self._leaving.pop((backend.name, server.name), None)
-        self.runtime_changes += 1
-        return step
+        return ""
 
-    def _reload(self, wanted: Rendered, last: str | None, doubtful: runtime.Names = frozenset()) -> None:
+    def _reload(self, wanted: Rendered, doubtful: Names = frozenset()) -> None:
         # The new worker takes every server for up until its checks have failed.
         down = runtime.keep_down(wanted, self._still_down() | doubtful)
-        try:
-            self._proxy.reloader.reload(wanted.config.digest, down)
-        except ApplyFailed:
-            self._proxy.files.swap_back(last)
-            raise
+        self._proxy.reloader.reload(wanted.config.digest, down)
         self._leaving.clear()  # the new worker never had them
-        self._processes = None
+        self._master = None
         self._replaced()
         self._verify_at = 0.0
-        self.reloads += 1
+
+    def _bring_back(self, before: Rendered) -> None:
+        """After commands that were carried out in part: have a worker that never heard of them."""
+        try:
+            self._reload(before)
+        except ProxyError as fault:
+            log.error('event=not-brought-back reason=%s', fault)
 
     def _delete_done(self) -> None:
         for (backend, name), end in list(self._leaving.items()):
@@ -260,6 +253,12 @@ class Applier:
             del self._leaving[backend, name]
 
 
-def word(step: Plan) -> str:
+def _found_serving(running: str, before: Rendered) -> str:
+    if running == runtime.UNDER_WAY:
+        return "it was left in the middle of a change"
+    return f"it serves {running or 'a configuration of somebody else'}, not {before.config.digest}"
+
+
+def word(step: Plan) -> Change:
     """A plan in one word, as answers and logs have it."""
     return "nothing" if isinstance(step, Nothing) else "runtime" if isinstance(step, Runtime) else "reload"

@@ -1,11 +1,17 @@
-"""Whether addresses could be bound, tried before HAProxy does. Edge.
+"""Whether addresses could be bound, tried before somebody does. Edge.
 
 HAProxy's check does not bind. A reload that cannot bind fails for every service, and can end its master (2.6), so an
 address that is somebody else's is found out first.
 """
 
+import contextlib
+import os
+import shutil
 import socket
 from collections.abc import Iterable
+
+from proxy_api.core.errors import Fault
+from proxy_api.core.listeners import Listener, not_bound
 
 MAX_PORTS = 32  # of one range
 
@@ -18,24 +24,44 @@ def unbindable(addresses: Iterable[tuple[str, int, int]]) -> str:
     """
     for host, first, last in addresses:
         for port in range(first, min(last, first + MAX_PORTS - 1) + 1):
-            why = _try(host, port)
-            if why:
-                return f"{host or '*'}:{port} cannot be bound: {why}"
+            fault = _try(host.strip("[]").removeprefix("*"), port, shared=True)
+            if fault is not None and not isinstance(fault, PermissionError):  # HAProxy may have been started by root
+                return f"{host or '*'}:{port} cannot be bound: {fault.strerror or fault}"
     return ""
 
 
-def _try(host: str, port: int) -> str:
-    plain = host.strip("[]")
-    if any(c in plain for c in "@/$%") or port < 1:
-        return ""
-    family = socket.AF_INET6 if ":" in plain else socket.AF_INET
+def faults(listeners: Iterable[Listener], program: str, beside_haproxy: bool) -> list[Fault]:
+    """The listeners that could not be bound now, the API's by this process and the others by HAProxy's `program`.
+
+    `beside_haproxy`: ours runs, and has some of them already.
+    """
+    found = []
+    for listener in listeners:
+        of_haproxy = listener.setting != "PORT"
+        fault = _try(listener.host, listener.port, shared=of_haproxy and beside_haproxy) if listener.plain else None
+        if fault is not None and not (of_haproxy and isinstance(fault, PermissionError) and _has_rights(program)):
+            found.append(not_bound(listener, fault.errno or 0, fault.strerror or str(fault)))
+    return found
+
+
+def _try(host: str, port: int, shared: bool) -> OSError | None:
+    """Bind, and let go. `shared` does it as HAProxy does, beside others of the same user that do so too."""
+    if any(c in host for c in "@/$%") or port < 1:
+        return None
     try:
-        with socket.socket(family, socket.SOCK_STREAM) as probe:
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-            probe.bind(("" if plain == "*" else plain, port))
-    except PermissionError:
-        return ""  # HAProxy may have been started by somebody who may
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, shared)
+            probe.bind((host, port))
     except OSError as fault:
-        return fault.strerror or str(fault)
-    return ""
+        return fault
+    return None
+
+
+def _has_rights(program: str) -> bool:
+    """Whether a program has rights that whoever starts it has not."""
+    with contextlib.suppress(OSError, TypeError):
+        path = shutil.which(program)
+        return bool(path and os.stat(path).st_mode & 0o4000) or bool(os.getxattr(path or "", "security.capability"))
+    return False
+

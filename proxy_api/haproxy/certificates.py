@@ -39,8 +39,8 @@ class Certificates:
             return True
         if path.name not in self._told:
             self._told.add(path.name)
-            log.warning('event=certificate-unusable file=%s reason="its name has other characters than letters, '
-                        "digits, '.', '_' and '-'\"", ascii(str(path)))
+            log.warning("event=certificate-unusable file=%s reason=%s", path,
+                        "its name has other characters than letters, digits, '.', '_' and '-'")
         return False
 
     def _digest(self, path: Path) -> str:
@@ -62,5 +62,5 @@ class Certificates:
             ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(path, password="")
             return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
         except (OSError, ValueError) as fault:
-            log.warning('event=certificate-unusable file=%s reason="%s"', path, type(fault).__name__)
+            log.warning("event=certificate-unusable file=%s reason=%s", path, type(fault).__name__)
             return ""

@@ -1,12 +1,13 @@
 """HAProxy's configurations on disk. Edge.
 
 A configuration is a directory named by its digest below `config/`; the link `current` says which one counts, and is
-swapped in one step. The one before stays, for the way back.
+swapped in one step. The one before stays, for the way back. A directory's time is when it was last made current.
 """
 
 import contextlib
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,6 +36,7 @@ class ConfigDirectory:
         self._store.mkdir(mode=0o700, parents=True, exist_ok=True)
         partial = self._store / f".{config.digest}.{os.getpid()}"
         _fill(partial, config)
+        os.utime(partial, ns=(0, 0))  # it was never current
         partial.rename(target)
         return target
 
@@ -61,16 +63,27 @@ class ConfigDirectory:
                 _sync(path)
             self._flushed = digest
 
-    def mend(self) -> None:
-        """See to it that the current configuration is a whole one, if any is: the last that is, else none."""
-        kept = sorted(self._store.glob("[!.]*"), key=lambda path: path.stat().st_mtime, reverse=True)
+    def mend(self) -> str:
+        """See to it that the current configuration is a whole one, if any is: the last that was current, else none.
+
+        What it found wrong and did about it, "" for nothing. What is not whole is removed. Raises OSError.
+        """
         current = self.current_digest()
-        for digest in [current, *(path.name for path in kept)] if current else []:
-            if digest and self.is_whole(digest):
-                if digest != current:
-                    self._link(digest)
-                return
-        self.current.unlink(missing_ok=True)
+        if current is not None and self.is_whole(current):
+            return ""
+        there = os.path.lexists(self.current)
+        kept = sorted((_when_current(path), path.name) for path in self._store.glob("[!.]*"))
+        whole = {digest for _, digest in kept if self.is_whole(digest)}
+        for digest in {digest for _, digest in kept} - whole:
+            self.discard(digest)
+        last = next((digest for when, digest in reversed(kept) if digest in whole and when), None)
+        if there and not self.current.is_symlink() and self.current.is_dir():
+            shutil.rmtree(self.current)
+        if last is None:
+            self.current.unlink(missing_ok=True)
+            return "none is whole" if there or kept else ""
+        self._link(last)
+        return f"{last} is taken: {'what current names is not whole' if there else 'none was current'}"
 
     def is_whole(self, digest: str) -> bool:
         """Whether a configuration lies on the disk as it was written."""
@@ -90,7 +103,8 @@ class ConfigDirectory:
             target = Path(os.readlink(self.current))
         except OSError:
             return None
-        return target.name if (self._base / target / MAIN_FILE).is_file() else None
+        inside = target == Path("config") / target.name
+        return target.name if inside and (self._base / target / MAIN_FILE).is_file() else None
 
     def serves_something(self) -> bool:
         """Whether the current configuration has a backend: the one that a first start makes for itself has none."""
@@ -100,6 +114,8 @@ class ConfigDirectory:
             return False
 
     def _link(self, digest: str) -> None:
+        now = time.time_ns()  # the file system's own clock may give two changes the same time
+        os.utime(self._store / digest, ns=(now, now))
         fresh = self._base / f".current.{os.getpid()}"
         with contextlib.suppress(FileNotFoundError):
             fresh.unlink()
@@ -131,6 +147,11 @@ def _fill(directory: Path, config: ConfigFiles) -> None:
         with open(os.open(directory / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w",
                   encoding="utf-8") as file:
             file.write(text)
+
+
+def _when_current(directory: Path) -> int:
+    """When a configuration was last made the current one, in nanoseconds; 0 for never."""
+    return directory.stat().st_mtime_ns
 
 
 def _sync(path: Path) -> None:

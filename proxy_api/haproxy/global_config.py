@@ -1,11 +1,14 @@
 """Settings and certificates turned into what the configuration needs to know of its surroundings. Edge."""
 
+import contextlib
 import ctypes
-import hashlib
 import os
 import pwd
+import re
 import resource
+import secrets
 from dataclasses import replace
+from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -14,6 +17,7 @@ from proxy_api.core.errors import Fault, InvalidSettings
 from proxy_api.core.render import Bind, Surroundings
 from proxy_api.core.settings import Settings
 from proxy_api.haproxy.certificates import Certificates
+from proxy_api.haproxy.hosts_file import HostsFile
 
 MAX_AUTO_MAXCONN = 50_000
 
@@ -26,28 +30,6 @@ def text_environment() -> Environment:
     ))
 
 
-def bootstrap(settings: Settings, socket: str) -> Surroundings:
-    """The surroundings before any certificate was looked at. Raises InvalidSettings."""
-    stats_bind = ""
-    if settings.stats_port:
-        host, _, port = str(settings.stats_port).rpartition(":")
-        stats_bind = f"{host or ('*' if settings.stats_user else '127.0.0.1')}:{port}"
-    return Surroundings(
-        binds=tuple(Bind(b.address, b.options, b.tls) for b in (*settings.default_ports, *settings.bind_ports)),
-        socket=socket,
-        timeouts=settings.timeouts,
-        connection_mode=settings.connection_mode,
-        hard_stop_after_s=settings.hard_stop_after,
-        maxconn=settings.maxconn or auto_maxconn(resource.getrlimit(resource.RLIMIT_NOFILE)[1]),
-        max_old_workers=settings.max_old_workers,
-        user=_user(settings.haproxy_user),
-        stats_bind=stats_bind,
-        stats_user=settings.stats_user,
-        stats_pass_hash=_crypt(settings.stats_user, settings.stats_pass) if settings.stats_pass else "",
-        stats_uri=settings.stats_uri,
-    )
-
-
 def auto_maxconn(open_files: int) -> int:
     """How many connections to take at once under this limit of open files (-1: none).
 
@@ -58,14 +40,32 @@ def auto_maxconn(open_files: int) -> int:
     return most if open_files < 0 else max(100, min(most, open_files * 4 // 10))
 
 
-class Around:
-    """The surroundings of now: those of the settings with the certificates that are there."""
+class GlobalConfig:
+    """What the configuration is to know beside the services, now: from the settings, the certificates and the hosts.
 
-    def __init__(self, base: Surroundings, certificates: Certificates) -> None:
-        self._base, self._certificates = base, certificates
+    `socket` is the path of HAProxy's runtime socket. Raises InvalidSettings.
+    """
+
+    def __init__(self, settings: Settings, socket: str) -> None:
+        self._certificates, self._hosts = Certificates(settings.certs_path), HostsFile()
+        self._of_settings = Surroundings(
+            binds=tuple(Bind(b.address, b.options, b.tls) for b in (*settings.default_ports, *settings.bind_ports)),
+            socket=socket,
+            timeouts=settings.timeouts,
+            connection_mode=settings.connection_mode,
+            hard_stop_after_s=settings.hard_stop_after,
+            maxconn=settings.maxconn or auto_maxconn(resource.getrlimit(resource.RLIMIT_NOFILE)[1]),
+            max_old_workers=settings.max_old_workers,
+            user=_user(settings.haproxy_user),
+            stats_bind=settings.stats_bind,
+            stats_user=settings.stats_user,
+            stats_pass_hash=_crypt(settings.stats_pass, _salt(Path(settings.configs_path))) if settings.stats_pass
+            else "",
+            stats_uri=settings.stats_uri,
+        )
 
     def __call__(self) -> Surroundings:
-        return replace(self._base, certificates=self._certificates.usable())
+        return replace(self._of_settings, certificates=self._certificates.usable(), hosts=self._hosts.names())
 
 
 def _user(name: str) -> str:
@@ -79,12 +79,26 @@ def _user(name: str) -> str:
     return name
 
 
-def _crypt(user: str, password: str) -> str:
-    """The password as HAProxy compares it (crypt(3), SHA-512), so that no file holds it.
+def _salt(configs_path: Path) -> str:
+    """The salt of this CONFIGS_PATH, drawn at its first start: equal settings render to equal bytes on one proxy.
 
-    The salt comes from the pair, so that equal settings render to equal bytes.
+    It says nothing of the password, so that guesses cost what the hash costs.
     """
-    salt = hashlib.sha256(f"{user}\0{password}".encode()).hexdigest()[:16]
+    file = configs_path / "stats.salt"
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        if re.fullmatch(r"[0-9a-f]{16}", text := file.read_text(encoding="utf-8")):
+            return text
+    salt = secrets.token_hex(8)
+    fresh = configs_path / f".stats.salt.{os.getpid()}"
+    with contextlib.suppress(OSError):  # a disk that takes nothing: then it holds for this process
+        with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as out:
+            out.write(salt)
+        fresh.replace(file)
+    return salt
+
+
+def _crypt(password: str, salt: str) -> str:
+    """The password as HAProxy compares it (crypt(3), SHA-512), so that no file holds it."""
     try:
         library = ctypes.CDLL("libcrypt.so.1")
     except OSError:

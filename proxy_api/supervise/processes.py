@@ -5,10 +5,12 @@ import ctypes
 import gc
 import logging
 import os
+import select
 import signal
+import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 log = logging.getLogger("proxy-api")
@@ -79,7 +81,7 @@ def _live(name: str, run: Callable[[], object], parent: int) -> None:
 
 
 class Child:
-    """A process under watch: ours by birth, or adopted."""
+    """A process under watch: ours by birth, or adopted. What happens to it again and again is told once."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -88,7 +90,23 @@ class Child:
         self.process: Process | None = None
         self.failures = 0
         self.start_at = 0.0
+        self.reason = ""  # of the last failure
         self._started = 0.0
+
+    def start(self, start: Callable[[], Process]) -> None:
+        """Start it; where that fails it is due again later."""
+        try:
+            process = start()
+        except (OSError, ImportError, subprocess.SubprocessError) as fault:
+            # No memory, no process to be had, a program that is being replaced: nobody is to be left without whoever
+            # starts them again.
+            self._again(young=True)
+            if self._is_news(str(fault)):
+                log.error("event=not-started process=%s reason=%s", self.name, fault)
+            return
+        self.watch(process.pid, process)
+        if self.failures <= 1:
+            log.info("event=started process=%s pid=%d", self.name, process.pid)
 
     def watch(self, pid: int, process: Process | None) -> None:
         """Take a running process under watch. Raises ProcessLookupError when it is gone already."""
@@ -99,19 +117,41 @@ class Child:
         """Whether it is to be started now."""
         return not self.pid and time.monotonic() >= self.start_at
 
-    def ended(self) -> None:
-        """Note the end, and when the next start is due: at once, unless it ended young."""
+    def ended(self, asked: bool = False) -> None:
+        """Note the end, `asked` for or not, and when the next start is due: at once, unless it ended young."""
         status = self.process.wait() if self.process else "unknown"
         os.close(self.descriptor)
         lived = time.monotonic() - self._started
         self._again(young=lived < YOUNG_S)
-        log.warning("event=ended process=%s pid=%d status=%s lived=%.1fs", self.name, self.pid, status, lived)
+        if self._is_news(f"it ends with {status} as soon as it is started") or not self.failures:
+            log.log(logging.INFO if asked else logging.WARNING, "event=ended process=%s pid=%d status=%s lived=%.1fs",
+                    self.name, self.pid, status, lived)
         self.pid, self.descriptor, self.process = 0, -1, None
 
-    def not_started(self, fault: Exception) -> None:
-        """Note a start that failed, as an end at birth."""
-        self._again(young=True)
-        log.error('event=not-started process=%s reason="%s"', self.name, fault)
+    def recovered(self) -> bool:
+        """Whether it lives again, after it did not; true once."""
+        if not self.pid or not self.failures or time.monotonic() - self._started < YOUNG_S:
+            return False
+        log.info("event=recovered process=%s pid=%d failures=%d", self.name, self.pid, self.failures)
+        self.failures, self.reason = 0, ""
+        return True
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal, if it runs."""
+        if self.pid:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self.descriptor, number)
+
+    def kill(self) -> None:
+        """End it at once, with what it has started itself where it is ours: each of ours has a group of its own."""
+        if self.process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.pid, signal.SIGKILL)
+        self.signal(signal.SIGKILL)
+
+    def _is_news(self, reason: str) -> bool:
+        told, self.reason = self.reason, reason
+        return told != reason
 
     def _again(self, young: bool) -> None:
         self.failures = self.failures + 1 if young else 0
@@ -119,8 +159,13 @@ class Child:
         pause = min(MAX_PAUSE_S, 0.1 * 2 ** min(self.failures - 1, 10)) if self.failures > 1 else 0.0
         self.start_at = time.monotonic() + pause
 
-    def signal(self, number: signal.Signals) -> None:
-        """Send a signal, if it runs."""
-        if self.pid:
-            with contextlib.suppress(ProcessLookupError):
-                signal.pidfd_send_signal(self.descriptor, number)
+
+def wait_for(children: Iterable[Child], seconds: float) -> None:
+    """Until every one of them, told to end, has ended, or the time is over."""
+    end = time.monotonic() + seconds
+    while (running := {c.descriptor: c for c in children if c.pid}) and (left := end - time.monotonic()) > 0:
+        poll = select.poll()
+        for descriptor in running:
+            poll.register(descriptor, select.POLLIN)
+        for descriptor, _ in poll.poll(left * 1000):
+            running[descriptor].ended(asked=True)

@@ -7,43 +7,34 @@ hangs is ended as well.
 """
 
 import contextlib
-import fcntl
 import logging
 import os
-import re
 import select
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from types import FrameType
 
-from proxy_api.core import render
+from proxy_api.core import wire
 from proxy_api.core.settings import Settings
-from proxy_api.core.state import ProxyState
 from proxy_api.haproxy.certificates import Certificates
 from proxy_api.haproxy.control import Haproxy
-from proxy_api.haproxy.global_config import Around, bootstrap, text_environment
 from proxy_api.haproxy.processes import environment
+from proxy_api.haproxy.start_fault import StartFault
+from proxy_api.supervise import start
+from proxy_api.supervise.haproxy_log import HaproxyLog
 from proxy_api.supervise.liveness import Pulse, Watchdog
 from proxy_api.supervise.processes import Child, Forked, Process
-from proxy_api.writer import writer_rpc
+from proxy_api.supervise.stop import stop
 
 log = logging.getLogger("proxy-api")
 
-FLOOR = (2, 6)
-KILL_AFTER_S = 5.0
-API_GRACE_S = 35.0
-WRITER_GRACE_S = 2.0
 TURN_S = 0.25
 
 Prepare = Callable[[], Callable[[], None]]
-
-
-class CannotStart(Exception):
-    """Something that the operator has to put right first; the text says what."""
 
 
 class Supervisor:
@@ -55,20 +46,21 @@ class Supervisor:
 
     def __init__(self, settings: Settings, writer: Prepare, api: Prepare) -> None:
         self._settings = settings
-        self._base = Path(settings.configs_path)
         self._haproxy = Haproxy(settings.configs_path, settings.haproxy_bin)
         self._proxy, self._writer, self._api = Child("haproxy"), Child("writer"), Child("api")
         self._children = (self._proxy, self._writer, self._api)
         self._forked = ((self._writer, writer), (self._api, api))
-        self._writer_pulse = Pulse(writer_rpc.path_of(settings.configs_path), writer_rpc.request("ping"))
+        self._writer_pulse = Pulse(os.path.join(settings.configs_path, wire.SOCKET), wire.PING)
         self._watchdog = Watchdog(self._haproxy)
-        self._log = self._base / "haproxy.log"
-        self._log_read = 0
+        self._log = HaproxyLog(Path(settings.configs_path) / "haproxy.log")
+        self._certificates = Certificates(settings.certs_path)
+        self._start_fault, self._told, self._judged = StartFault(settings.configs_path), "", 0
         self._stop = False
 
     def run(self) -> int:
         """Until SIGTERM or SIGINT; the exit status. Raises CannotStart."""
-        lock = self._prepare()
+        lock = start.prepare(self._settings, self._haproxy)
+        self._start_fault.over()
         wake, poke = os.pipe()
         os.set_blocking(poke, False)
         signal.set_wakeup_fd(poke)
@@ -77,10 +69,11 @@ class Supervisor:
         self._adopt()
         while not self._stop:
             self._start_due()
-            self._wait(wake, self._children, self._next_start())
+            self._wait(wake, self._next_start())
             self._end_hung()
-            self._relay_log()
-        self._shut_down(wake)
+            self._log.relay(once=self._proxy.failures > 0)
+            self._tell_why()
+        self._shut_down()
         os.close(lock)
         return 0
 
@@ -88,30 +81,6 @@ class Supervisor:
         self._stop = True
 
     # --- start -----------------------------------------------------------------------------------------------------
-
-    def _prepare(self) -> int:
-        """Directory, lock, version, and a configuration to start with. The lock's descriptor."""
-        os.umask(0o077)  # what is written here, by us or a child, is for this user alone
-        try:
-            self._base.mkdir(mode=0o700, parents=True, exist_ok=True)
-            lock = os.open(self._base / "supervisor.lock", os.O_RDWR | os.O_CREAT, 0o600)
-        except OSError as fault:
-            raise CannotStart(f"CONFIGS_PATH: {self._base} cannot be used: {fault.strerror}") from None
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise CannotStart(f"CONFIGS_PATH: {self._base} is in use by another proxy-api; give each its own") from None
-        _require_version(self._settings.haproxy_bin)
-        around = Around(bootstrap(self._settings, self._haproxy.runtime.path), Certificates(self._settings.certs_path))
-        self._haproxy.files.mend()
-        if self._haproxy.files.current_digest() is None:
-            empty = render.render(ProxyState(), around(), text_environment())
-            try:
-                self._haproxy.files.write(empty.config)
-                self._haproxy.files.swap(empty.config)
-            except OSError as fault:
-                raise CannotStart(f"CONFIGS_PATH: {self._base} cannot be written: {fault.strerror}") from None
-        return lock
 
     def _adopt(self) -> None:
         """Take over the HAProxy that an earlier supervisor left running."""
@@ -136,118 +105,81 @@ class Supervisor:
             if child.is_due() and not self._stop:
                 if child is self._writer:
                     self._writer_pulse.forget()
-                _start(child, partial(_fork, child.name, prepare))
+                child.start(partial(_fork, child.name, prepare))
 
     def _start_proxy(self) -> None:
         if left := self._haproxy.master.kill():
             # A worker that was stopped outlives its master, and would get a share of the new one's connections.
             log.warning("event=killed process=haproxy pids=%s", ",".join(map(str, left)))
-        _start(self._proxy, self._spawn_proxy)
+        self._proxy.start(self._spawn_proxy)
         if self._proxy.pid:
             self._watchdog.watch(self._proxy.pid)
             with contextlib.suppress(OSError):
                 self._haproxy.master.remember(self._proxy.pid)
 
     def _spawn_proxy(self) -> Process:
-        with open(self._log, "ab") as output:
+        with open(self._log.path, "ab") as output:
             return subprocess.Popen(self._haproxy.master.command(), stdin=subprocess.DEVNULL, stdout=output,
                                     stderr=output, start_new_session=True, env=environment())
 
     # --- while it runs ---------------------------------------------------------------------------------------------
 
-    def _wait(self, wake: int, children: Sequence[Child], seconds: float) -> None:
+    def _wait(self, wake: int, seconds: float) -> None:
         """Until a child ends, a signal comes, or the time is over."""
         poll = select.poll()
         poll.register(wake, select.POLLIN)
-        if not self._stop:
-            for pulse in (self._writer_pulse, *(self._watchdog.pulses if self._proxy.pid else ())):
-                pulse.register(poll)
-        for child in children:
+        for pulse in (self._writer_pulse, *(self._watchdog.pulses if self._proxy.pid else ())):
+            pulse.register(poll)
+        for child in self._children:
             if child.pid:
                 poll.register(child.descriptor, select.POLLIN)
         ready = {descriptor for descriptor, _ in poll.poll(seconds * 1000)}
         if wake in ready:
             os.read(wake, 512)
-        for child in children:
+        for child in self._children:
             if child.pid and child.descriptor in ready:
                 child.ended()
 
     def _end_hung(self) -> None:
         """End a HAProxy or a writer that does not answer any more. It is started again as if it had died."""
         if self._proxy.pid and (why := self._watchdog.hung()):
-            log.error('event=hung process=haproxy pid=%d reason="%s"', self._proxy.pid, why)
+            log.error("event=hung process=haproxy pid=%d reason=%s", self._proxy.pid, why)
             self._proxy.signal(signal.SIGKILL)
             self._haproxy.master.kill()
         self._writer_pulse.turn()
         # Python's threads wait for its own lock all the time.
         if self._writer.pid and (why := self._writer_pulse.hung(self._writer.pid, locks=False)):
-            log.error('event=hung process=writer pid=%d reason="it %s"', self._writer.pid, why)
+            log.error("event=hung process=writer pid=%d reason=%s", self._writer.pid, f"it {why}")
             self._writer.signal(signal.SIGKILL)
 
-    def _relay_log(self) -> None:
-        """Pass on what HAProxy wrote. It writes to a file, because a pipe would end with us."""
-        try:
-            with open(self._log, "rb+") as file:
-                size = file.seek(0, os.SEEK_END)
-                file.seek(min(self._log_read, size))
-                for line in file.read().decode(errors="replace").splitlines():
-                    # Of a reload it tells every proxy that stopped; the rest of its notices is as routine.
-                    if not line.startswith("[NOTICE]") and " stopped (cumulated conns:" not in line:
-                        log.info("event=haproxy-says line=%r", line)
-                self._log_read = size
-                if size > 1024 * 1024:
-                    file.truncate(0)
-                    self._log_read = 0
-        except OSError:
-            return
+    def _tell_why(self) -> None:
+        """Say of a HAProxy that ends as soon as it is started why that is, once; and of each child when it is over."""
+        for child in self._children:
+            if child.recovered() and child is self._proxy:
+                self._start_fault.over()
+                self._log.forget()
+                self._told = ""
+        failures, self._judged = self._judged, self._proxy.failures
+        if self._judged and self._judged != failures and (why := self._why()) and why != self._told:
+            log.error("event=cannot-start process=haproxy reason=%s", why)
+            self._start_fault.tell(why)
+            self._told = why
+
+    def _why(self) -> str:
+        """Why HAProxy ended as soon as it was started; "" where it may just have been killed."""
+        faults = start.bind_faults(self._settings, bool(self._certificates.usable()), beside_haproxy=True)
+        return "; ".join(str(fault) for fault in faults if fault.name not in ("IP", "PORT")) \
+            or (self._log.alerts() or self._proxy.reason if self._judged > 1 else "")
 
     # --- stop ------------------------------------------------------------------------------------------------------
 
-    def _shut_down(self, wake: int) -> None:
-        """The API first: no more changes. The writer has nothing to do then but what it found by itself, which can be
-        cut off. HAProxy stops listening and finishes what it has.
-        """
+    def _shut_down(self) -> None:
         log.info("event=stopping")
-        self._end(self._api, signal.SIGTERM, API_GRACE_S, wake)
-        self._end(self._writer, signal.SIGTERM, WRITER_GRACE_S, wake)
-        self._end(self._proxy, signal.SIGUSR1, self._settings.drain_timeout, wake)
-        self._relay_log()
+        stop(self._api, self._writer, self._proxy, self._settings.stop_timeout)
+        self._haproxy.master.kill()  # workers that outlived it, because they hang
+        self._log.relay(once=False)
         log.info("event=stopped")
-
-    def _end(self, child: Child, gentle: signal.Signals, seconds: float, wake: int) -> None:
-        firmly = [(signal.SIGTERM, KILL_AFTER_S)] if gentle != signal.SIGTERM else []
-        for number, patience in ((gentle, seconds), *firmly, (signal.SIGKILL, KILL_AFTER_S)):
-            child.signal(number)
-            end = time.monotonic() + patience
-            while child.pid and (left := end - time.monotonic()) > 0:
-                self._wait(wake, [child], left)
-            if not child.pid:
-                return
-            log.warning("event=slow-to-end process=%s pid=%d signal=%s", child.name, child.pid, number.name)
 
 
 def _fork(name: str, prepare: Prepare) -> Process:
     return Forked(name, prepare())
-
-
-def _start(child: Child, start: Callable[[], Process]) -> None:
-    try:
-        process = start()
-    except (OSError, ImportError, subprocess.SubprocessError) as fault:
-        # No memory, no process to be had, a program that is being replaced: nobody is to be left without whoever
-        # starts them again.
-        child.not_started(fault)
-        return
-    child.watch(process.pid, process)
-    log.info("event=started process=%s pid=%d", child.name, process.pid)
-
-
-def _require_version(program: str) -> None:
-    try:
-        text = subprocess.run([program, "-v"], capture_output=True, text=True, timeout=10, check=True,
-                              env=environment()).stdout
-    except (OSError, subprocess.SubprocessError) as fault:
-        raise CannotStart(f"HAPROXY_BIN: {program} cannot be run: {fault}; install HAProxy 2.6 or later") from None
-    found = re.search(r"version (\d+)\.(\d+)", text)
-    if not found or (int(found[1]), int(found[2])) < FLOOR:
-        raise CannotStart(f"HAPROXY_BIN: {program} is not HAProxy 2.6 or later")

@@ -15,23 +15,21 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 from catalog.consul_client import ConsulClient
 from proxy_api.consul import watch
-from proxy_api.consul.lineage import History
+from proxy_api.consul.lineage import Lineage
 from proxy_api.consul.store import Store
 from proxy_api.core.messages import Report
 from proxy_api.core.render import Renderer
 from proxy_api.core.settings import Settings
 from proxy_api.haproxy import bind_probe
-from proxy_api.haproxy.certificates import Certificates
 from proxy_api.haproxy.control import Haproxy
-from proxy_api.haproxy.global_config import Around, bootstrap, text_environment
+from proxy_api.haproxy.global_config import GlobalConfig, text_environment
 from proxy_api.haproxy.template_files import TemplateFiles
-from proxy_api.writer import writer_rpc
-from proxy_api.writer.passes import Sync
+from proxy_api.writer.rpc_server import Server
+from proxy_api.writer.writer import Writer
 
 log = logging.getLogger("proxy-api")
 
@@ -48,24 +46,23 @@ def run(settings: Settings) -> None:
     # A thread that computes gives way to one that a caller waits for; at 5 ms, the default, each step of a call could
     # wait that long while a big catalog is read.
     sys.setswitchinterval(0.0005)
-    sync = Sync(store, haproxy, TemplateFiles(settings.consul_templates_path),
-                Around(bootstrap(settings, haproxy.runtime.path), Certificates(settings.certs_path)),
-                Renderer(text_environment()), History(settings.configs_path, settings.proxy_instance_name),
-                bind_probe.unbindable, settings.drain_timeout)
+    writer = Writer(store, haproxy, TemplateFiles(settings.consul_templates_path),
+                    GlobalConfig(settings, haproxy.runtime.path), Renderer(text_environment()),
+                    Lineage(settings.configs_path, settings.proxy_instance_name), bind_probe.unbindable,
+                    settings.drain_timeout)
     stop = threading.Event()
     gc.disable()
-    threading.Thread(target=_exempt, args=(sync.report,), name="collector", daemon=True).start()
-    watch.start("watch-records", store.wait_for_records, lambda index: sync.hint("records", index), stop)
-    watch.start("watch-catalog", store.wait_for_catalog, lambda index: sync.hint("catalog", index), stop)
+    threading.Thread(target=_exempt, args=(writer.report,), name="collector", daemon=True).start()
+    watch.start("watch-records", store.wait_for_records, lambda index: writer.hint("records", index), stop)
+    watch.start("watch-catalog", store.wait_for_catalog, lambda index: writer.hint("catalog", index), stop)
 
     def end() -> None:
         stop.set()
         server.shutdown()
 
-    with writer_rpc.Server(settings.configs_path, {"change": sync.change, "report": partial(_report, sync),
-                                             "ping": lambda: None}) as server:
-        signal.signal(signal.SIGTERM, lambda *_: sync.stop())
-        threading.Thread(target=_write, args=(sync, end), name="writer", daemon=True).start()
+    with Server(settings.configs_path, _Calls(writer)) as server:
+        signal.signal(signal.SIGTERM, lambda *_: writer.stop())
+        threading.Thread(target=_write, args=(writer, end), name="writer", daemon=True).start()
         server.serve_forever()
 
 
@@ -94,15 +91,22 @@ def _end_holder(noted: bytes) -> None:
             os.kill(pid, signal.SIGKILL)
 
 
-def _report(sync: Sync, whole: bool) -> Report:
-    report = sync.report()
-    return report if whole else replace(report, services=())
+class _Calls:
+    """What the API may ask of the writer."""
+
+    def __init__(self, writer: Writer) -> None:
+        self.change = writer.change
+        self._report = writer.report
+
+    def report(self, whole: bool) -> Report:
+        found = self._report()
+        return found if whole else replace(found, services=())
 
 
-def _write(sync: Sync, end: Callable[[], None]) -> None:
+def _write(writer: Writer, end: Callable[[], None]) -> None:
     """Until it is told to stop: what is being changed then is brought to its end."""
     try:
-        sync.run()
+        writer.run()
         end()
     except BaseException:
         # Without it the rest would take calls and answer none.

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from statistics import median
 
 from bench.filling import Observer, fill, parameters
 from bench.loss import H2Load
@@ -84,8 +85,7 @@ def test_a_websocket_that_breaks_is_noticed() -> None:
 
 def test_requests_that_were_not_answered_in_h2_are_lost() -> None:
     with Origin("a") as origin, H2Load(origin.host, origin.port, "/x", clients=1, rate=20) as load:
-        first = load._files[0]
-        wait_until(lambda: len(first.read_text().splitlines()) > 2, 10)
+        wait_until(lambda: load.reports() > 2, 10)
     assert load.sent >= 2
     assert sum(load.lost.values()) >= load.sent
 
@@ -107,14 +107,14 @@ def test_an_observer_wakes_up_when_its_key_moves() -> None:
         assert observer.woke() > 0
 
 
-def test_a_ping_that_had_to_wait_is_noticed_and_is_not_the_machines_fault() -> None:
-    stall = threading.Event()
+def test_pings_that_have_to_wait_are_noticed_and_are_not_the_machines_fault() -> None:
+    """Most of the idle server's are quicker however loaded the machine is; the slowest one may have had to wait too."""
+    answered: list[int] = []
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            if stall.is_set():
-                stall.clear()
-                time.sleep(1)
+            time.sleep(0.5)
+            answered.append(1)
             self.send_response(200)
             self.send_header("Content-Length", "0")
             self.end_headers()
@@ -125,7 +125,6 @@ def test_a_ping_that_had_to_wait_is_noticed_and_is_not_the_machines_fault() -> N
     with HTTPServer((loopback_address(), 0), Handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         with Pinger(str(server.server_address[0]), server.server_port) as pinger:
-            stall.set()
-            wait_until(lambda: not stall.is_set(), 10, "the ping that waits has been sent")
+            wait_until(lambda: len(answered) >= 5, 60, "five pings have waited")
         server.shutdown()
-    assert pinger.pings.took_ms[-1] >= 1000 > pinger.pings.floor_ms[-1]
+    assert pinger.pings.took_ms[0] >= 500 > median(pinger.pings.floor_ms)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +32,7 @@ from deploy.demo.steps import (
     traffic,
 )
 from deploy.demo.walk import Chapter
-from deploy.local import ROOT, http_get, run, wait_until
+from deploy.local import ROOT, Process, http_get, run, wait_until
 from deploy.origin import Origin
 
 DEMO = [sys.executable, "-m", "deploy.demo"]
@@ -53,6 +55,71 @@ def test_ctrl_c_ends_everything(go_demo_image: str, tmp_path: Path) -> None:
         assert demo.wait(60) == 130, demo.tail()
     assert "interrupted" in demo.output()
     assert left_behind(demo.output()) == []
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_a_signal_that_ends_programs_ends_everything(number: int, code: int, tmp_path: Path) -> None:
+    with halted(tmp_path / "log") as demo:
+        demo.signal(number)
+        assert demo.wait(60) == code, demo.tail()
+    assert "interrupted" in demo.output()
+    assert left_behind(demo.output()) == []
+
+
+def test_a_terminal_that_is_closed_ends_everything(go_demo_image: str) -> None:
+    """The kernel sends SIGHUP, and nothing can be printed any more."""
+    master, terminal = os.openpty()
+    # A terminal of its own, as a terminal window gives a shell.
+    with subprocess.Popen(["setsid", "--ctty", sys.executable, "-c", HALTED], stdin=terminal, stdout=terminal,
+                          stderr=terminal, cwd=ROOT) as demo:
+        os.close(terminal)
+        output = ""
+        while "--- 2/" not in output:
+            output += os.read(master, 65536).decode()
+        os.close(master)
+        assert demo.wait(60) == 129
+    assert left_behind(output) == []
+
+
+def test_a_reader_that_goes_ends_everything(go_demo_image: str) -> None:
+    with subprocess.Popen(DEMO, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=ROOT, text=True) as demo:
+        assert demo.stdout is not None
+        output = ""
+        while "--- 2/" not in output:
+            output += demo.stdout.readline()
+        demo.stdout.close()
+        assert demo.wait(60) == 1
+    assert left_behind(output) == []
+
+
+@pytest.mark.parametrize("keep", ["", "1"])
+def test_what_a_demo_that_was_killed_leaves_is_ended_by_stop(keep: str, go_demo_image: str, tmp_path: Path) -> None:
+    with halted(tmp_path / "log", keep) as demo:
+        name = re.findall(r"\bdemo-[0-9a-f]{6}\b", demo.output())[0]
+        running = stop(name).stdout
+        assert f"{name} is being shown" in running, "nothing is taken from a demo that goes on"
+        demo.kill()
+    assert containers_of([name])
+    stopped = stop(name)
+    assert stopped.returncode == 0, stopped.stderr
+    assert f"{name}: 1 containers removed" in stopped.stdout
+    assert left_behind(demo.output()) == []
+    assert "no such demo is left running" in stop(name).stdout
+
+
+def test_the_next_demo_names_what_one_that_was_killed_has_left_and_ends_it(go_demo_image: str, tmp_path: Path) -> None:
+    with halted(tmp_path / "killed") as killed, halted(tmp_path / "other") as other:
+        name = re.findall(r"\bdemo-[0-9a-f]{6}\b", killed.output())[0]
+        killed.kill()
+        with halted(tmp_path / "next") as following:
+            assert f"{name} was killed" in following.output()
+            assert left_behind(killed.output()) == []
+            following.signal(signal.SIGINT)
+            assert following.wait(60) == 130
+        assert other.running, "a demo that goes on is left alone"
+        other.signal(signal.SIGINT)
+        assert other.wait(60) == 130
+    assert left_behind(following.output() + other.output()) == []
 
 
 def test_what_keep_leaves_running_can_be_used_and_stopped(go_demo_image: str, tmp_path: Path) -> None:
@@ -91,6 +158,27 @@ def test_a_step_that_fails_fails_the_demo_and_ends_everything(go_demo_image: str
     assert left_behind(output) == []
 
 
+# A demo that starts one container and then waits for its end.
+HALTED = """
+import os, sys, time
+import deploy.demo.__main__ as demo
+from deploy.demo.steps import Step
+from deploy.demo.walk import Chapter
+run = "docker run -d --label portbook.demo=$DEMO-node-1 -P portbook/go-demo"
+steps = Step("run", run), Step("wait", "true", act=lambda: time.sleep(600))
+demo.chapters = lambda acts: (Chapter("halted", steps),)
+sys.exit(demo.main([], os.environ))
+"""
+
+
+@contextlib.contextmanager
+def halted(log: Path, keep: str = "") -> Iterator[Process]:
+    """Such a demo, once it has its container."""
+    with run([sys.executable, "-c", HALTED], log=log, env={"KEEP": keep}) as demo:
+        demo.wait_until(lambda: "--- 2/" in demo.output(), 60, "the demo has its container")
+        yield demo
+
+
 def stop(name: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*DEMO, "stop", name], capture_output=True, text=True, timeout=90, check=False, cwd=ROOT)
 
@@ -111,12 +199,17 @@ def left_behind(output: str) -> list[str]:
 
     # Ended is not yet collected, when it was init that adopted the process.
     wait_until(lambda: not processes(), 5, f"no process of {demos} is left: {processes()}")
+    return found + containers_of(demos)
+
+
+def containers_of(demos: Sequence[str]) -> list[str]:
+    """The names of these demos' containers."""
     client: Any = docker.APIClient(version="auto", **docker.utils.kwargs_from_env())
     try:
         labels = [(c["Names"], c["Labels"].get("portbook.demo", "")) for c in client.containers(all=True)]
     finally:
         client.close()
-    return found + [str(name) for name, label in labels if label.startswith(tuple(demos))]
+    return [str(name) for name, label in labels if label.startswith(tuple(demos))]
 
 
 def _traces(folder: Path) -> bytes:

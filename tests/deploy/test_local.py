@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import secrets
 import signal
 import subprocess
 import sys
@@ -9,6 +11,7 @@ from pathlib import Path
 
 import docker
 import pytest
+from docker.errors import ImageNotFound
 
 from deploy import engine as engine_module
 from deploy import go_demo
@@ -182,14 +185,20 @@ def test_containers_have_networks_labels_and_exposed_ports_of_choice(go_demo_ima
         assert demo.ip(name)
 
 
-def test_a_build_with_the_same_content_builds_nothing(go_demo_image: str) -> None:
+def test_a_build_with_the_same_content_builds_nothing(engine: None) -> None:
+    # Under a name of its own: another checkout may build the usual one at any time, with another content.
+    mine = f"portbook/test-{secrets.token_hex(4)}"
     client = docker.from_env()
     try:
-        before = client.api.inspect_image(go_demo_image)["Id"]
-        go_demo.build("portbook/go-demo:second")
-        assert client.api.inspect_image(go_demo_image)["Id"] == before
-        assert client.api.inspect_image("portbook/go-demo:second")["Id"] == before
+        go_demo.build(image=f"{mine}:first")
+        before = client.api.inspect_image(f"{mine}:first")["Id"]
+        go_demo.build(f"{mine}:second", image=f"{mine}:first")
+        assert client.api.inspect_image(f"{mine}:first")["Id"] == before
+        assert client.api.inspect_image(f"{mine}:second")["Id"] == before
     finally:
+        for tag in ("first", "second"):
+            with contextlib.suppress(ImageNotFound):
+                client.api.remove_image(f"{mine}:{tag}", force=True)
         client.close()
 
 
@@ -198,14 +207,26 @@ def test_a_build_with_the_same_content_builds_nothing(go_demo_image: str) -> Non
 
 def test_another_user_of_the_engine_leaves_it_running_with_its_containers(go_demo_image: str) -> None:
     with Container() as demo:
-        pid = engine_module._our_pid()
+        pid = engine_module.our_pid()
         command = [sys.executable, "-m", "deploy.engine", "run", "--", "docker", "inspect", demo.name]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == 0, done.stderr
-        assert engine_module._our_pid() == pid
+        assert engine_module.our_pid() == pid
         assert demo.get().status == 200
 
 
 def test_the_exit_code_of_a_command_beside_the_engine_is_passed_on(engine: None) -> None:
     command = [sys.executable, "-m", "deploy.engine", "run", "--", "sh", "-c", "exit 7"]
     assert subprocess.run(command, cwd=ROOT, timeout=60, check=False).returncode == 7
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_held_engine_is_held_until_the_command_has_ended(engine: None, number: int, tmp_path: Path) -> None:
+    """A signal goes on to the command, and what it says at its end is the last thing that is said."""
+    words = f"trap 'echo told; exit 3' {signal.Signals(number).name[3:]}; echo ready; while :; do sleep 0.05; done"
+    command = [sys.executable, "-m", "deploy.engine", "run", "--", "sh", "-c", words]
+    with run(command, log=tmp_path / "log") as holder:
+        holder.wait_until(lambda: "ready" in holder.output(), 20, "the command runs")
+        holder.signal(number)
+        assert holder.wait(20) == 3
+        assert holder.output() == "ready\ntold\n"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -19,3 +21,10 @@ def a() -> Iterator[Origin]:
 def b() -> Iterator[Origin]:
     with Origin("b") as origin:
         yield origin
+
+
+@pytest.fixture
+def short() -> Iterator[Path]:
+    """A directory whose path leaves room for the names of sockets."""
+    with tempfile.TemporaryDirectory(prefix="pb-", dir="/tmp") as folder:
+        yield Path(folder)

@@ -274,7 +274,7 @@ def test_methods_that_only_ask_change_nothing(target: Target, method: str, call:
 def test_every_refusal_has_every_key(target: Target) -> None:
     good = {"serviceName": "good", "servicePath": "/good"}
     for status, reply in ((404, http_request("GET", f"{target.proxy.api_url}/nothing")),
-                          (404, target.send({"serviceName": "unknown"}, call="remove")),
+                          (404, target.send({"serviceName": "unknown", "strict": "true"}, call="remove")),
                           (405, target.send(good, "PUT")),
                           (400, target.send({})),
                           (401, target.send(good, token="wrong"))):

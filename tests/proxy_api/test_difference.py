@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy_api.core import difference as shown_difference
-from proxy_api.core.bisect import Judged
-from proxy_api.core.messages import DryRun
+from proxy_api.core.bisect import Candidate
+from proxy_api.core.difference import DryRun
 from proxy_api.core.plan import Nothing, Reload, Runtime
 from proxy_api.core.release import Release
 from proxy_api.core.render import Bind, ConfigFiles, Rendered, Surroundings
@@ -26,11 +26,11 @@ AROUND = Surroundings((Bind("*:80"),), "/s", (), "http-keep-alive", 5)
 
 
 def judged(files: dict[str, str], custom: Custom | None = None, keys: tuple[tuple[str, str | None], ...] = (),
-           around: Surroundings = AROUND) -> Judged:
+           around: Surroundings = AROUND) -> Candidate:
     spec = templated("t", "t")
     state = ProxyState((served(spec, custom=custom),) if custom else ())
     rendered = Rendered(state, Routing((), ()), around, ConfigFiles(tuple(sorted(files.items())), "d"), "", "", ())
-    return Judged({"t": Release(spec, keys=keys)}, Resolution(state, {}, {}), rendered)
+    return Candidate({"t": Release(spec, keys=keys)}, Resolution(state, {}, {}), rendered)
 
 
 def difference(before: dict[str, str] | None, after: dict[str, str], limit: int = shown_difference.MAX_DIFF) -> str:

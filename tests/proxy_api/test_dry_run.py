@@ -256,7 +256,7 @@ def test_what_is_refused_is_refused_in_the_same_words(consul: ConsulServer, prox
     ):
         assert word in same(proxy, **parameters)["Message"], parameters
         assert look(proxy, **parameters).status == status
-    assert same(proxy, "remove", serviceName="nobody")["Status"] == "NOK"
+    assert same(proxy, "remove", serviceName="nobody", strict="true")["Status"] == "NOK"
     consul.deregister(gone)
     assert "use remove" in same(proxy, serviceName="go-demo", servicePath="/demo")["Message"]
     consul.kill()
@@ -359,7 +359,8 @@ def test_the_command_prints_what_would_be_done(
     assert proxy.get("/demo").status == 503
     proxy.api("reconfigure", serviceName="go-demo", servicePath="/demo")
     add(consul, "go-demo", b)
-    assert "\ncommands:\n  add server go-demo-be/" in plan(proxy, *asked, "--address", proxy.api_url).stdout
+    told = plan(proxy, *asked, "--address", proxy.api_url)
+    assert "\ncommands:\n  set map portbook.map digest 0\n  add server go-demo-be/" in told.stdout
     address = f"{proxy.address}:{proxy.api_port}"
     raw = json.loads(plan(proxy, "--json", "--remove", "go-demo", "--address", address).stdout)
     assert raw == look(proxy, "remove", serviceName="go-demo").json

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -77,8 +78,8 @@ def test_a_start_without_consul_serves_the_last_good_configuration_from_disk(a: 
             assert proxy.instances("/x") == {"a"}
 
 
-@pytest.mark.parametrize("torn", [1, 2])
-def test_a_configuration_that_a_loss_of_power_left_unfinished_is_not_started(a: Origin, torn: int) -> None:
+@pytest.mark.parametrize(("torn", "how"), [(1, "cut off"), (2, "cut off"), (1, "gone")])
+def test_a_configuration_that_a_loss_of_power_left_unfinished_is_not_started(a: Origin, torn: int, how: str) -> None:
     with ConsulServer(dev=False) as consul, ProxyProcess(consul.address) as proxy:
         for name in ("x", "y"):
             add(consul, name, a)
@@ -87,6 +88,9 @@ def test_a_configuration_that_a_loss_of_power_left_unfinished_is_not_started(a: 
         consul.kill()
         kept = sorted((proxy.configs_path / "config").iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
         for directory in kept[:torn]:
+            if how == "gone":
+                shutil.rmtree(directory)
+                continue
             (directory / "haproxy.cfg").write_text((directory / "haproxy.cfg").read_text()[:-40])
         proxy.start().wait_api()
         wait_until(lambda: proxy.get("/x").status == (200 if torn < len(kept) else 503), 10, "the last whole one")

@@ -107,3 +107,17 @@ def test_a_dns_server_that_does_not_answer_delays_nothing(consul: ConsulServer, 
                              port=b.port).status == 200
             assert time.monotonic() - begun < 10, "20 s a name with a look-up at the start"
             assert proxy.instances("/y", requests=3) == {"b"}
+
+
+def test_a_name_that_only_the_hosts_file_knows_is_served(consul: ConsulServer, dns: Dns, tmp_path: Path) -> None:
+    """As an address: HAProxy's own look-ups go to DNS alone."""
+    with Origin("a", "127.0.0.1") as a, Origin("b", "127.0.0.1") as b:
+        consul.register("x", "localhost", a.port, id="x-1")
+        env = {"HAPROXY_BIN": str(program(tmp_path, dns))}
+        with ProxyProcess(consul.address, env=env) as proxy:
+            assert proxy.api("reconfigure", serviceName="x", servicePath="/x").json["Servers"] == 1
+            assert proxy.instances("/x", requests=3) == {"a"}
+            consul.register("x", "LocalHost.", b.port, id="x-2")
+            answer = proxy.api("reconfigure", serviceName="x", servicePath="/x").json
+            assert (answer["Servers"], answer["Change"]) == (2, "runtime"), "an address comes without a reload"
+            assert proxy.instances("/x", requests=6) == {"a", "b"}

@@ -99,7 +99,8 @@ ALLOWED = {
               r"|tune\.ssl\.default-dh-param|ssl-default-bind-options",
     "defaults": r"mode|balance|option|retries|timeout|default-server",
     "resolvers": r"parse-resolv-conf|hold|resolve_retries|timeout",
-    "frontend": r"bind|option forwardfor$|http-request (set-header X-Forwarded-Proto|set-var\(txn\.|unset-var\(txn\.)"
+    "frontend": r"bind|option forwardfor$|http-request (set-header X-Forwarded-Proto|set-path / if )"
+                r"|http-request (set-var\(txn\.|unset-var\(txn\.)"
                 r"|acl pb:|use_backend %\[var\(txn\.backend\)\] if pb:found$",
     "backend": r"server",
 }

@@ -79,6 +79,22 @@ class Data:
         found = re.search(r"^x-instance: (\S+)", text, re.MULTILINE | re.IGNORECASE)
         return found[1] if found else text.split()[1]
 
+    def http2(self, fields: Mapping[str, str]) -> str:
+        """The same over HTTP/2 without TLS."""
+        # RFC 7541, 6.2.2: literal fields, neither indexed nor compressed. RFC 9113, 4.1 and 6.2: frames.
+        block = b"".join(b"\0" + b"".join(bytes([len(word)]) + word.encode() for word in pair)
+                         for pair in fields.items())
+        headers = len(block).to_bytes(3) + b"\x01\x05" + (1).to_bytes(4) + block
+        with socket.create_connection(self.address, timeout=5) as connection:
+            connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + b"\x04" + bytes(5) + headers)
+            answer = b""
+            # HAProxy writes fields as literals too, and the body of an origin begins with its name.
+            while not (found := re.search(rb"\0\0\x00\x01(\w+) /demo|<h1>(\d+)", answer)):
+                chunk = connection.recv(65536)
+                assert chunk, answer
+                answer += chunk
+        return (found[1] or found[2]).decode()
+
     def close(self) -> None:
         if self._connection is not None:
             self._connection.close()
@@ -242,6 +258,49 @@ def test_requests_that_no_browser_sends(data: Data) -> None:
     assert data.raw("GET http://acme.com/x HTTP/1.1\r\nHost: acme.com\r\n") == "bb"
     assert data.raw("GET http://x.org/demo HTTP/1.1\r\nHost: x.org\r\n") == "aa"
     assert data.raw("GET /demo HTTP/1.1\r\nHost: x.org\r\nHost: acme.com\r\n") in ("400", "bb")
+
+
+# Target and Host (None: no such header), and who answers: aa has acme.com, bb any host, cc what is below acme.com.
+ABSOLUTE = (
+    ("http://acme.com/demo", None, "aa"), ("http://other.com/demo", None, "bb"),
+    ("http://www.acme.com/demo", None, "cc"), ("http://acme.com:8080/demo", None, "aa"),
+    ("http://ACME.com/demo", None, "aa"), ("http://acme.com./demo", None, "aa"),
+    ("http://acme.com.:80/demo", None, "aa"), ("HTTP://acme.com/demo", None, "aa"),
+    ("https://acme.com/demo", None, "aa"), ("http://user:secret@acme.com/demo", None, "aa"),
+    ("http://acme.com/demo?to=http://other.com/", None, "aa"), ("http://other.com/demo?to=@acme.com", None, "bb"),
+    ("http://[::1]/demo", None, "bb"), ("http://[2001:db8::1]:80/demo", None, "bb"), ("http:///demo", None, "bb"),
+    ("http://acme.com/demo", "acme.com", "aa"), ("http://other.com/demo", "other.com", "bb"),
+    # HAProxy refuses a Host that is another than the target's.
+    ("http://acme.com/demo", "other.com", "400"), ("http://other.com/demo", "acme.com", "400"),
+    ("/demo", None, "bb"), ("//acme.com/demo", None, NONE), ("/demo?x=http://acme.com/", None, "bb"),
+)
+
+
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+def test_the_host_of_an_absolute_target_counts(data: Data, version: str) -> None:
+    data.serve([spec("aa", "/demo", "acme.com"), spec("bb", "/demo"), spec("cc", "/demo", "*.acme.com")])
+    for target, host, wanted in ABSOLUTE:
+        head = f"GET {target} HTTP/{version}\r\n" + (f"Host: {host}\r\n" if host is not None else "")
+        assert data.raw(head) == wanted, (target, host)
+
+
+def test_an_absolute_target_without_a_path_asks_for_the_root(data: Data) -> None:
+    for services in ([spec("aa", "/", "acme.com"), spec("bb", "/b")], [spec("aa", "/")],
+                     [spec("aa", "^/$", "acme.com", "path_reg")]):
+        data.serve(services)
+        for target, host in (("http://acme.com", None), ("http://acme.com", "acme.com"),
+                             ("http://acme.com?b=c", None)):
+            head = f"GET {target} HTTP/1.1\r\n" + (f"Host: {host}\r\n" if host else "")
+            assert data.raw(head) == "aa", (services, target, host)
+
+
+@pytest.mark.parametrize(("fields", "wanted"), [
+    ({":authority": "acme.com"}, "aa"), ({":authority": "ACME.com.:80"}, "aa"), ({":authority": "other.com"}, "bb"),
+    ({":authority": "acme.com", "host": "other.com"}, "aa"), ({":authority": "other.com", "host": "acme.com"}, "bb"),
+    ({"host": "acme.com"}, "aa"), ({}, "bb")])
+def test_the_authority_of_http2_counts(data: Data, fields: Mapping[str, str], wanted: str) -> None:
+    data.serve([spec("aa", "/demo", "acme.com"), spec("bb", "/demo")])
+    assert data.http2({":method": "GET", ":scheme": "http", ":path": "/demo", **fields}) == wanted
 
 
 @pytest.mark.parametrize("pattern", ["(", "[", "a(?P<x", "*"])

@@ -1,4 +1,4 @@
-"""An operator's HAProxy text: taken apart, a frontend on shared addresses merged, what reaches too far refused."""
+"""An operator's HAProxy text: taken apart, and what reaches too far refused."""
 
 from __future__ import annotations
 
@@ -9,50 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy_api.core.errors import InvalidTemplate
-from proxy_api.core.sections import Section, merge, parse_inside, parse_sections
-
-# The article's go-demo.tmpl (2016-05-19), as it comes out for one instance.
-ARTICLE = """frontend go-demo-fe
-\tbind *:80
-\tbind *:443
-\toption http-server-close
-\tacl url_test-service path_beg /demo/hello
-\tuse_backend go-demo-be if url_test-service
-
-backend go-demo-be
-\tserver swarm_0_32768 10.0.0.1:32768 check
-"""
-
-
-def test_the_articles_frontend_is_merged_ahead_of_the_routes() -> None:
-    made = merge(parse_sections(ARTICLE), ("*:80", "*:443"))
-    assert made.frontend == ("acl url_test-service path_beg /demo/hello",
-                             "use_backend go-demo-be if url_test-service")
-    assert made.sections == (Section("backend", "go-demo-be", ("server swarm_0_32768 10.0.0.1:32768 check",)),)
-    assert "its rules were merged" in made.warnings[0]
-    assert "option http-server-close" in made.warnings[1]
-    assert made.acl_names() == {"url_test-service"}
-
-
-def test_a_frontend_of_its_own_stays_whole() -> None:
-    made = merge(parse_sections(ARTICLE), ("*:8000",))
-    assert made.frontend == ()
-    assert [s.keyword for s in made.sections] == ["frontend", "backend"]
-    assert made.warnings == ()
-
-
-def test_a_frontend_that_binds_more_than_the_shared_one_keeps_the_rest() -> None:
-    made = merge(parse_sections(ARTICLE), ("*:80",))
-    assert made.sections[0].lines == ("bind *:443", "option http-server-close",
-                                      "acl url_test-service path_beg /demo/hello",
-                                      "use_backend go-demo-be if url_test-service")
-    assert made.frontend == ("acl url_test-service path_beg /demo/hello", "use_backend go-demo-be if url_test-service")
-
-
-def test_a_listen_section_on_a_shared_address_is_refused() -> None:
-    with pytest.raises(InvalidTemplate, match="make it a frontend and a backend"):
-        merge(parse_sections("listen x\n bind :80\n"), ("*:80",))
-
+from proxy_api.core.merged_frontend import merge
+from proxy_api.core.sections import Custom, addresses, bound, overlap, parse_inside, parse_sections
 
 OVERLAPS = (
     ("*:80", "*:80", True), (":80", "*:80", True), ("*:80", "*:81", False), ("127.0.0.1:80", "*:80", True),
@@ -66,12 +24,14 @@ OVERLAPS = (
 
 @pytest.mark.parametrize(("bind", "shared", "same"), OVERLAPS)
 def test_two_binds_meet_or_do_not(bind: str, shared: str, same: bool) -> None:
-    made = merge(parse_sections(f"frontend x\n bind {bind}\n"), (shared,))
-    assert bool(made.warnings) is same
+    assert overlap(bind, shared) is same
+    assert overlap(shared, bind) is same
 
 
 def test_every_address_of_a_bind_counts() -> None:
-    assert merge(parse_sections("frontend x\n bind :8080,:80 ssl\n"), ("*:80",)).warnings
+    assert addresses("bind :8080,:80 ssl") == (":8080", ":80")
+    assert bound(Custom(sections=parse_sections('frontend x\n "bind" 127.0.0.1:8080-8081,[::1]:80,/x.sock ssl\n'))) == (
+        ("127.0.0.1", 8080, 8081), ("::1", 80, 80))
 
 
 # What HAProxy's own reading makes of a word: quotes and backslashes go, and a hash ends it (manual, 2.2).
@@ -102,7 +62,8 @@ def test_conditions_and_messages_are_refused_by_name(parse: Callable[[str], obje
 
 @pytest.mark.parametrize("parse", [parse_inside, parse_sections])
 @pytest.mark.parametrize("word", [r"\x67lobal", r"g\x6cobal", '"${X-global}"', '"$X"',
-                                  r"\x2eif", r"acl \x70b:found", 'acl "${X-pb:found}"'])
+                                  r"\x2eif", r"acl \x70b:found", 'acl "${X-pb:found}"', 'bind "${X-:80}"',
+                                  r"bind \x3a80"])
 def test_a_first_word_that_haproxy_would_replace_is_refused(parse: Callable[[str], object], word: str) -> None:
     with pytest.raises(InvalidTemplate, match="in disguise"):
         parse(f"{'backend x' if parse is parse_sections else ''}\n{word} x\n")

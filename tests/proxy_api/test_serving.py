@@ -224,10 +224,15 @@ def test_removing_a_service_leaves_its_neighbours_alone(
     assert proxy.instances("/go-demo2/x") == {"c"}
 
 
-def test_removing_what_is_not_there_is_404_and_changes_nothing(consul: ConsulServer, proxy: ProxyProcess) -> None:
+def test_removing_what_is_not_there_is_told_and_changes_nothing(consul: ConsulServer, proxy: ProxyProcess) -> None:
+    """Listeners of the predecessor repeat for minutes what is answered with an error."""
     before = stored(consul)
     status, answer = proxy.api("remove", serviceName="go-demo")
-    assert (status, answer["Status"]) == (404, "NOK")
+    said = "go-demo is not configured at this proxy; nothing was removed"
+    assert (status, answer["Status"], answer["Message"], answer["Warnings"]) == (200, "OK", said, [said])
+    for look in ({"strict": "true"}, {"dryRun": "true"}):
+        status, answer = proxy.api("remove", serviceName="go-demo", **look)
+        assert (status, answer["Status"], answer["Message"]) == (404, "NOK", said)
     assert stored(consul) == before
 
 

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
+import subprocess
+import sys
+import typing
+from pathlib import Path
+
 import pytest
 
-from proxy_api.core import settings
+from deploy.process import ROOT
+from proxy_api.core import legacy_settings, settings
 from proxy_api.core.errors import InvalidSettings
 from proxy_api.core.settings import SETTINGS, BindItem, from_environ
 
@@ -85,7 +92,7 @@ def test_the_defaults_are_valid_and_are_the_documented_ones() -> None:
 
 @pytest.mark.parametrize("setting", SETTINGS, ids=[s.name for s in SETTINGS])
 def test_an_empty_variable_is_not_given(setting: settings.Setting) -> None:
-    assert from_environ({setting.name: ""}).values == from_environ({}).values
+    assert from_environ({setting.name: ""}) == from_environ({})
 
 
 WINNERS = (
@@ -141,3 +148,122 @@ def test_no_secret_shows() -> None:
 def test_every_setting_has_a_flag_a_secret_and_a_help() -> None:
     assert len({s.name for s in SETTINGS} | {s.flag for s in SETTINGS}) == 2 * len(SETTINGS)
     assert all(s.help.endswith(".") and s.flag == "--" + s.field.replace("_", "-") for s in SETTINGS)
+
+
+def test_each_row_is_a_field_and_each_field_a_row_of_its_type() -> None:
+    fields = {field.name: kind for field in dataclasses.fields(settings.Settings)
+              for kind in [typing.get_type_hints(settings.Settings)[field.name]]}
+    del fields["access"]
+    assert list(fields) == [s.field for s in SETTINGS]
+    found = from_environ({})
+    for name, kind in fields.items():
+        assert isinstance(getattr(found, name), typing.get_origin(kind) or kind), name
+
+
+@pytest.mark.parametrize(("attribute", "fault"), [
+    ("drain_timeuot", 'has no attribute "drain_timeuot"'),
+    ("drain_timeout", ""),
+    ("configs_path", 'expression has type "str"'),
+])
+def test_a_misspelt_setting_or_one_of_another_type_is_found_before_it_runs(
+        tmp_path: Path, attribute: str, fault: str) -> None:
+    snippet = tmp_path / "snippet.py"
+    snippet.write_text("from proxy_api.core.settings import Settings\n\n\ndef seconds(settings: Settings) -> None:\n"
+                       f"    number: int = settings.{attribute}\n    print(number)\n")
+    found = subprocess.run([sys.executable, "-m", "mypy", "--follow-imports", "silent", str(snippet)], cwd=ROOT,
+                           capture_output=True, text=True)
+    assert (found.returncode != 0, fault in found.stdout) == (bool(fault), True), found.stdout + found.stderr
+
+
+# What the predecessor had, with a value that closes something, and a part of what would be right.
+CLOSING = (
+    ("USERS", "admin:geheim", "in front"),
+    ("EXTRA_FRONTEND", "http-request deny", "in front"),
+    ("EXTRA_GLOBAL", "ssl-default-bind-options no-tlsv12", "bind options"),
+    ("HTTPS_ONLY", "true", ":ssl"),
+    ("FILTER_PROXY_INSTANCE_NAME", "TRUE", "PROXY_INSTANCE_NAME"),
+    ("SSL_BIND_OPTIONS", "no-tls-tickets", "443 no-tls-tickets:ssl"),
+    ("SSL_BIND_OPTIONS", "ssl-min-ver TLSv1.3", "443 ssl-min-ver TLSv1.3:ssl"),
+    ("SSL_BIND_CIPHERS", "ECDHE+AESGCM", "443 ciphers ECDHE+AESGCM:ssl"),
+    ("CA_FILE", "/certs/ca.pem", "443 ca-file /certs/ca.pem verify optional:ssl"),
+    ("CRT_LIST_PATH", "/certs/list.txt", "CERTS_PATH"),
+    ("CFG_TEMPLATE_PATH", "/cfg/tmpl/ours.tmpl", "consulTemplatePath"),
+    ("ENABLE_H2", "false", "443 alpn http/1.1:ssl"),
+    ("STATS_USER_ENV", "OPS", "STATS_USER"),
+    ("STATS_PASS_ENV", "OPS_PASS", "STATS_PASS"),
+    ("SEPARATOR", "|", "commas"),
+)
+
+
+@pytest.mark.parametrize("where", ["variable", "secret"])
+@pytest.mark.parametrize(("name", "text", "right"), CLOSING)
+def test_what_closed_something_at_the_predecessor_is_not_ignored(name: str, text: str, right: str, where: str) -> None:
+    given = ({name: text}, {}) if where == "variable" else ({}, {name.lower(): text})
+    with pytest.raises(InvalidSettings) as caught:
+        from_environ(*given)
+    fault, = caught.value.faults
+    assert fault.name == name
+    assert "the predecessor has this, this version does not" in fault.fault
+    assert right in fault.wanted
+    assert "geheim" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("name", "text"), [
+    ("USERS", ""), ("HTTPS_ONLY", "false"), ("FILTER_PROXY_INSTANCE_NAME", "false"), ("SSL_BIND_OPTIONS", "no-sslv3"),
+    ("SSL_BIND_OPTIONS", "no-sslv3 no-tlsv10 no-tlsv11"), ("SSL_BIND_OPTIONS", "ssl-min-ver TLSv1.2"),
+    ("CFG_TEMPLATE_PATH", "/cfg/tmpl/haproxy.tmpl"), ("ENABLE_H2", "true"), ("STATS_USER_ENV", "STATS_USER"),
+    ("SEPARATOR", ","), ("MODE", "default"), ("RELOAD_INTERVAL", "5000"), ("DEFAULT_REQ_MODE", "http"),
+])
+def test_what_changes_nothing_there_is_no_matter_here(name: str, text: str) -> None:
+    assert from_environ({name: text}) == from_environ({})
+    assert legacy_settings.ignored({name: text}, {}) == ()
+
+
+@pytest.mark.parametrize(("name", "text"), [
+    ("MODE", "swarm"), ("LISTENER_ADDRESS", "swarm-listener"), ("RELOAD_INTERVAL", "1000"), ("DEBUG", "true"),
+    ("DEFAULT_REQ_MODE", "tcp"), ("SERVICE_DOMAIN_ALGO", "hdr_dom(host)"), ("USERS_PASS_ENCRYPTED", "true"),
+    ("COMPRESSION_ALGO", "gzip"), ("RESOLVERS", "nameserver dns 10.0.0.1:53"), ("DFP_SERVICE_1_SERVICE_NAME", "x"),
+])
+def test_what_else_the_predecessor_had_is_told(name: str, text: str) -> None:
+    assert [told for told, _ in legacy_settings.ignored({name: text}, {})] == [name]
+    from_environ({name: text})
+
+
+def test_every_setting_of_the_predecessor_is_there_or_spoken_of() -> None:
+    spoken = {row.name for row in legacy_settings.ROWS}
+    assert not spoken & {s.name for s in SETTINGS}
+    assert len(spoken) == len(legacy_settings.ROWS)
+
+
+@pytest.mark.parametrize("blank", [" ", "\t", "\n", "\r\n", "\u00a0"])
+@pytest.mark.parametrize("where", [0, 1, 2], ids=["variable", "secret", "flag"])
+def test_blanks_at_the_ends_belong_to_no_value(blank: str, where: int) -> None:
+    texts: list[dict[str, str]] = [{}, {}, {}]
+    texts[where] = {("API_TOKEN" if where == 0 else "api_token"): f"{blank}t0ken{blank}"}
+    assert from_environ(*texts).api_token == "t0ken"
+    if where == 0:
+        assert from_environ({"CONSUL_HTTP_TOKEN": f"t0ken{blank}"}).access["CONSUL_HTTP_TOKEN"] == "t0ken"
+
+
+def test_a_token_of_blanks_alone_opens_nothing() -> None:
+    with pytest.raises(InvalidSettings) as caught:
+        from_environ({"API_TOKEN": "  "})
+    assert str(caught.value) == "API_TOKEN: holds nothing but blanks; give a text, or leave it away"
+
+
+@pytest.mark.parametrize(("environ", "name", "other"), [
+    ({"PORT": "80"}, "PORT", "DEFAULT_PORTS"),
+    ({"PORT": "8000", "DEFAULT_PORTS": "10.0.0.1:8000"}, "PORT", "DEFAULT_PORTS"),
+    ({"IP": "10.0.0.1", "PORT": "8000", "BIND_PORTS": "10.0.0.1:8000"}, "PORT", "BIND_PORTS"),
+    ({"STATS_PORT": "443"}, "STATS_PORT", "DEFAULT_PORTS"),
+    ({"STATS_PORT": "8080"}, "PORT", "STATS_PORT"),
+])
+def test_one_address_for_two_things_is_refused(environ: dict[str, str], name: str, other: str) -> None:
+    with pytest.raises(InvalidSettings) as caught:
+        from_environ(environ)
+    fault, = caught.value.faults
+    assert (fault.name, other in fault.fault) == (name, True)
+
+
+def test_one_port_on_two_addresses_is_two_addresses() -> None:
+    from_environ({"IP": "10.0.0.1", "PORT": "80", "DEFAULT_PORTS": "10.0.0.2:80", "STATS_PORT": "127.0.0.1:80"})

@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import socket
+import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.local import ConsulServer, ProxyProcess, http_get, wait_until
+from deploy.local import ConsulServer, ProxyProcess, http_get, run, wait_until
 from deploy.origin import Origin
 from proxy_api.core.runtime import MasterView
 from proxy_api.haproxy.control import Haproxy
@@ -288,14 +289,13 @@ def test_a_request_line_without_end_is_cut_off(proxy: ProxyProcess) -> None:
 
 
 def test_a_second_proxy_in_the_same_directory_is_refused(consul: ConsulServer, proxy: ProxyProcess) -> None:
+    # Never started as such: its kill9 would end the first one too, as they share the directory.
     other = ProxyProcess(consul.address, configs_path=proxy.configs_path)
     try:
-        other.start()
-        other.process.wait(10)
-        assert other.process.returncode == 2
-        assert "in use by another proxy-api" in other.log.read_text()
+        with run([sys.executable, "-m", "proxy_api", "serve"], env=other.env) as second:
+            assert second.wait(10) == 2
+            assert "in use by another proxy-api" in second.output()
     finally:
-        other._process = None  # its kill9 would end the first one too: they share the directory
         shutil.rmtree(other.directory)
     assert proxy.get("/x").status == 200
 
@@ -312,7 +312,7 @@ def test_sigterm_drains_and_stops(consul: ConsulServer) -> None:
                 assert proxy.process.returncode == 0
                 assert proxy.pids() == []
                 assert http_get(proxy.url + "/slow").status == 0, "nobody listens any more"
-                load._stop.set()
+                load.stop()
             assert load.answered_by["slow"] >= 1, "the request that was under way got its answer"
 
 
@@ -417,8 +417,7 @@ def test_a_full_or_read_only_disk_refuses_the_change_and_serves_on(proxy: ProxyP
         assert stored(consul) == before
         assert proxy.instances("/x") == {"a", "b", "c"}
     finally:
-        store.unlink()
-        (proxy.configs_path / "moved").rename(store)
+        store.unlink()  # the writer makes the directory anew, the current configuration in it
     wait_until(lambda: proxy.api("reconfigure", serviceName="x", servicePath="/y").status == 200, 10, "it works again")
 
 
