@@ -27,7 +27,7 @@ _NodeAnswer = tuple[bytes, tuple[Instance, ...]]
 PATIENCE_S = 5.0  # a leader election takes 2 to 10 s; reads and idempotent writes wait this long for it
 LEADER_WITHIN_S = 1.0
 # What Consul up to 1.10 says of a check or a service that its agent does not have, with status 500.
-_UNKNOWN = ("Unknown check", "Unknown service", "does not have associated TTL")
+_UNKNOWN = ("Unknown check", "Unknown service", "does not have associated TTL", '" does not exist')
 WAIT_S = 55  # one long poll; Consul adds up to a sixteenth of it as jitter
 
 
@@ -169,6 +169,10 @@ class ConsulClient:
         def send() -> None:
             self._transport.put(_answer, "/v1/agent/service/register", params, json.dumps(body, sort_keys=True))
         self._repeat(send)
+
+    def agent_check_register(self, body: Mapping[str, Any]) -> None:
+        """Put a check beside those that a service has; `body` is Consul's JSON. Raises NotRegistered without it."""
+        self._agent_put("/v1/agent/check/register", (), json.dumps(body, sort_keys=True))
 
     def agent_check_deregister(self, check_id: str) -> None:
         """Take a check out of the agent. One that is not there is no error."""

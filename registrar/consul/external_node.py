@@ -143,6 +143,14 @@ class ExternalNode:
         self._send([{"Service": {"Verb": "delete", "Node": self._name_of(),
                                  "Service": {"ID": service_id, "Service": name}}}])
 
+    def agent_check_register(self, body: Mapping[str, Any]) -> None:
+        service_id = str(body["ServiceID"])
+        if service_id not in self._names:
+            raise NotRegistered(f"the catalog has no service {service_id} on this node")
+        self._send([self._set({"Node": self._name_of(), "CheckID": body["ID"], "Name": body["Name"],
+                               "Status": body["Status"], "Notes": body["Notes"], "ServiceID": service_id,
+                               "ServiceName": self._names[service_id]})])
+
     def agent_check_deregister(self, check_id: str) -> None:
         self._send([self._delete(check_id)])
 

@@ -90,6 +90,13 @@ class FakeAgent:
         self._ask("check-deregister", check_id)
         self.checks.pop(check_id, None)
 
+    def agent_check_register(self, body: Mapping[str, Any]) -> None:
+        self._ask("check-register", body["ID"])
+        if body["ServiceID"] not in self.services:
+            raise NotRegistered(f"404 Unknown service {body['ServiceID']}")
+        self.checks[body["ID"]] = {"ServiceID": body["ServiceID"], "Status": body["Status"], "Output": "",
+                                   "Notes": body["Notes"], "Type": "ttl"}
+
     def agent_check_update(self, check_id: str, status: str, output: str) -> None:
         self._ask("check-update", check_id)
         if self.checks.get(check_id, {}).get("Type") != "ttl":

@@ -11,6 +11,7 @@ import pytest
 from catalog.consul_client import ConsulClient
 from catalog.errors import CatalogError, CatalogRejected, CatalogUnavailable, NotRegistered
 from registrar.consul.external_node import ExternalNode
+from registrar.core.ownership_conflicts import QUESTION, question, questions
 from registrar.core.services import services_of
 from tests.consul_gate import Gate, Held
 from tests.contract.fake_agent import MAINTENANCE, FakeAgent
@@ -149,6 +150,19 @@ def test_a_maintenance_needs_its_service(agent):
         with pytest.raises(NotRegistered):
             agent.agent_maintenance("nobody", reason)
     assert not [key for key in agent.agent_checks() if key.endswith("nobody")]
+
+
+def test_a_question_stands_beside_the_other_checks_and_goes_with_its_service(agent):
+    agent.agent_register(registration(SERVICE_CHECK_TTL="30s").body())
+    agent.agent_check_register(question(WEB, 1000.6))
+    assert questions(agent.agent_checks()) == {WEB: 1001} and f"service:{WEB}" in agent.agent_checks()
+    agent.agent_check_deregister(QUESTION + WEB)
+    assert questions(agent.agent_checks()) == {}
+    agent.agent_check_register(question(WEB, 1000))
+    agent.agent_deregister(WEB)
+    assert questions(agent.agent_checks()) == {}
+    with pytest.raises(NotRegistered):
+        agent.agent_check_register(question("nobody", 1000))
 
 
 def test_a_script_is_refused_in_words_that_the_shell_knows(agent):
