@@ -62,6 +62,7 @@ def live_and_let_live(consul, early, late, a, b):
             look_again(first)
             look_again(second)
             assert created(consul, "web", "api") == before
+            assert "deregistered=1" not in first.output() + second.output()
             assert "same node id" in first.output() and "same node id" in second.output()
             assert not [c for c in consul.get_json("/v1/agent/checks") if c.startswith("registrar-question:")]
             a.stop()
