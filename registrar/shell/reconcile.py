@@ -104,6 +104,10 @@ class Reconciler:
         """Look at everything and plan, without writing."""
         return self._look_everywhere()[0]
 
+    def engine_announces_stops(self) -> bool:
+        """Whether the engine tells when a container is told to stop."""
+        return self._engine.announces_stops()
+
     def withdraw(self) -> int:
         """Take out everything that carries our mark and is ours; how much that was."""
         here = self._here_now()
