@@ -4,6 +4,7 @@ Values in, values out; every failure is one of `catalog.errors`. Reads and idemp
 for a few seconds while Consul cannot answer; a transaction is sent once, because its outcome may be unknown.
 """
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +16,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_r
 
 from catalog import codec
 from catalog.address import Endpoint, parse_endpoints
-from catalog.errors import CatalogDenied, CatalogError, CatalogRejected, CatalogUnavailable
+from catalog.errors import CatalogDenied, CatalogError, CatalogRejected, CatalogUnavailable, NotRegistered
 from catalog.model import AgentService, FlaggedKey, Instance, KVEntry, Listing, Operation
 from catalog.transport import READ_TIMEOUT_S, Access, Response, Transport
 
@@ -25,6 +26,8 @@ _NodeAnswer = tuple[bytes, tuple[Instance, ...]]
 
 PATIENCE_S = 5.0  # a leader election takes 2 to 10 s; reads and idempotent writes wait this long for it
 LEADER_WITHIN_S = 1.0
+# What Consul up to 1.10 says of a check or a service that its agent does not have, with status 500.
+_UNKNOWN = ("Unknown check", "Unknown service", "does not have associated TTL", '" does not exist')
 WAIT_S = 55  # one long poll; Consul adds up to a sixteenth of it as jitter
 
 
@@ -167,35 +170,43 @@ class ConsulClient:
             self._transport.put(_answer, "/v1/agent/service/register", params, json.dumps(body, sort_keys=True))
         self._repeat(send)
 
+    def agent_check_register(self, body: Mapping[str, Any]) -> None:
+        """Put a check beside those that a service has; `body` is Consul's JSON. Raises NotRegistered without it."""
+        self._agent_put("/v1/agent/check/register", (), json.dumps(body, sort_keys=True))
+
     def agent_check_deregister(self, check_id: str) -> None:
         """Take a check out of the agent. One that is not there is no error."""
-        try:
-            self._repeat(lambda: self._consul.agent.check.deregister(check_id))
-        except CatalogUnavailable as fault:
-            if "Unknown check" not in str(fault):
-                raise
+        with contextlib.suppress(NotRegistered):
+            self._agent_put(f"/v1/agent/check/deregister/{check_id}")
 
     def agent_deregister(self, service_id: str) -> None:
         """Take a service out of the agent. One that is not there is no error."""
-        try:
-            self._repeat(lambda: self._consul.agent.service.deregister(service_id))
-        except CatalogUnavailable as fault:
-            # With ACLs on, Consul answers 500 for an id it does not know (reference/registrar.md C12).
-            if "Unknown service" not in str(fault):
-                raise
+        with contextlib.suppress(NotRegistered):
+            self._agent_put(f"/v1/agent/service/deregister/{service_id}")
 
     def agent_check_update(self, check_id: str, status: str, output: str) -> None:
-        """Report the status of a TTL check. One that the agent does not know raises CatalogUnavailable."""
-        body = json.dumps({"Status": status, "Output": output})
-
-        def send() -> None:
-            self._transport.put(_answer, f"/v1/agent/check/update/{check_id}", None, body)
-        self._repeat(send)
+        """Report the status of a TTL check. Raises NotRegistered where the agent does not have it."""
+        self._agent_put(f"/v1/agent/check/update/{check_id}", (), json.dumps({"Status": status, "Output": output}))
 
     def agent_maintenance(self, service_id: str, reason: str) -> None:
-        """Put a service into maintenance for this reason, or end its maintenance where the reason is empty."""
-        self._repeat(lambda: self._consul.agent.service.maintenance(
-            service_id, "true" if reason else "false", reason or None))
+        """Put a service into maintenance for this reason, or end its maintenance where the reason is empty.
+
+        Raises NotRegistered where the agent does not have it.
+        """
+        wanted = [("enable", "true" if reason else "false"), *([("reason", reason)] if reason else ())]
+        self._agent_put(f"/v1/agent/service/maintenance/{service_id}", wanted)
+
+    def _agent_put(self, path: str, params: Sequence[tuple[str, str]] = (), body: str = "") -> None:
+        """A write about what the agent should have. For what it does not have, Consul says 500 up to 1.10, and 404."""
+        def read(response: Response) -> None:
+            if response.code == 404:
+                raise NotRegistered(f"Consul answered 404: {' '.join(response.body.split())[:500]}")
+        try:
+            self._repeat(lambda: self._transport.put(read, path, list(params), body))
+        except CatalogUnavailable as fault:
+            if any(sign in str(fault) for sign in _UNKNOWN):
+                raise NotRegistered(str(fault)) from None
+            raise
 
     # --- external nodes: what no agent looks after --------------------------------------------------------------------
 

@@ -20,6 +20,10 @@ class CatalogRejected(CatalogError):
     """Consul understood the request and refused it for good (4xx): repeating it is pointless."""
 
 
+class NotRegistered(CatalogError):
+    """The agent does not have the service or the check: it never had it, or it has lost it."""
+
+
 class Conflict(CatalogError):
     """A check-and-set lost: somebody else changed the key since it was read."""
 

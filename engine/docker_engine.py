@@ -86,6 +86,10 @@ class DockerEngine:
         """The address by which the other nodes of a swarm know this one; "" without a swarm."""
         return str((self._ask(lambda client: client.info()).get("Swarm") or {}).get("NodeAddr") or "")
 
+    def announces_stops(self) -> bool:
+        """Whether the engine tells when a container is told to stop, and not only when it has ended."""
+        return announces_stops(self._ask(lambda client: client.version(api_version=False)))
+
     def running(self, labels: Sequence[str]) -> frozenset[str]:
         """The ids of the containers that run and carry all the labels."""
         filters = {"label": list(labels)} if labels else None
@@ -215,6 +219,11 @@ def _client(version: str, wanted: Mapping[str, Any]) -> docker.APIClient:
     if not client.base_url.startswith("http+docker"):  # no proxy stands before a socket
         client.proxies = requests.utils.get_environ_proxies(client.base_url)
     return client
+
+
+def announces_stops(engine: Mapping[str, Any]) -> bool:
+    """Whether an engine does, by its `/version`: podman has no event for it at its Docker socket."""
+    return not any("podman" in str(part.get("Name")).lower() for part in engine.get("Components") or ())
 
 
 def api_version(engine: Mapping[str, Any]) -> str:

@@ -19,6 +19,7 @@ from registrar.network.node_addresses import node_addresses
 from registrar.network.pages import Pages
 from registrar.shell.hints import EventReader, Hints
 from registrar.shell.loop import Loop
+from registrar.shell.poller import Poller
 from registrar.shell.reconcile import Reconciler
 from registrar.status.journal import Journal
 from registrar.status.lasting import LastingThread
@@ -35,7 +36,8 @@ def run(settings: Settings, journal: Journal, stop: threading.Event) -> int:
     reconciler = build_reconciler(settings, stop, pages)
     reader = EventReader(DockerEngine(os.environ), hints, journal, metrics)
     loop = Loop(reconciler, hints, reader, settings.interval, journal, metrics, stop)
-    threads: list[LastingThread] = [loop]
+    poller = Poller(DockerEngine(os.environ), settings.only_label, hints, journal, stop)
+    threads: list[LastingThread] = [loop, poller]
     if settings.scheme == "consul-catalog":
         consul = ConsulClient.from_environ(settings.consul, os.environ, patience_s=0)
         lease = Lease(consul, lambda: reconciler.owner, journal)

@@ -10,6 +10,7 @@ from registrar.core.report import as_json, render, table
 from registrar.core.settings import Settings
 from registrar.network.pages import Pages
 from registrar.shell.loop import tell
+from registrar.shell.poller import NO_STOPS
 from registrar.shell.reconcile import Reconciler
 from registrar.status.journal import Journal, described
 
@@ -44,6 +45,8 @@ def run(settings: Settings, journal: Journal, stop: threading.Event) -> int:
 def _once(settings: Settings, reconciler: Reconciler, journal: Journal) -> int:
     if settings.command == "plan":
         draft = reconciler.preview()
+        if not reconciler.engine_announces_stops():
+            journal.warn("engine", why=NO_STOPS)
         print(as_json(draft) if settings.extras["json"] else table(draft), end="", flush=True)
         return 0
     if settings.dry_run:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from catalog.codec import MAX_OPERATIONS
-from catalog.errors import CatalogError, CatalogRejected, CatalogUnavailable, Conflict
+from catalog.errors import CatalogError, CatalogRejected, CatalogUnavailable, Conflict, NotRegistered
 from catalog.model import AgentService, Operation
 from registrar.core.drains import MAINTENANCE
 
@@ -136,12 +136,20 @@ class ExternalNode:
         return made | ({"Definition": definition} if "HTTP" in definition or "TCP" in definition else {})
 
     def agent_deregister(self, service_id: str) -> None:
-        name = self._names.pop(service_id, "")
+        name = self._names.get(service_id, "")  # kept until the next reading: the write may fail, and be repeated
         if not name:
             return
         self._checks = {key: c for key, c in self._checks.items() if c.get("ServiceID") != service_id}
         self._send([{"Service": {"Verb": "delete", "Node": self._name_of(),
                                  "Service": {"ID": service_id, "Service": name}}}])
+
+    def agent_check_register(self, body: Mapping[str, Any]) -> None:
+        service_id = str(body["ServiceID"])
+        if service_id not in self._names:
+            raise NotRegistered(f"the catalog has no service {service_id} on this node")
+        self._send([self._set({"Node": self._name_of(), "CheckID": body["ID"], "Name": body["Name"],
+                               "Status": body["Status"], "Notes": body["Notes"], "ServiceID": service_id,
+                               "ServiceName": self._names[service_id]})])
 
     def agent_check_deregister(self, check_id: str) -> None:
         self._send([self._delete(check_id)])
@@ -149,17 +157,19 @@ class ExternalNode:
     def agent_check_update(self, check_id: str, status: str, output: str) -> None:
         known = self._checks.get(check_id)
         if known is None:
-            raise CatalogRejected(f"the catalog has no check {check_id}")
+            raise NotRegistered(f"the catalog has no check {check_id}")
         if (known.get("Status"), known.get("Output")) != (status, output):
             kept = {k: known.get(k, "") for k in ("Node", "CheckID", "Name", "Notes", "ServiceID", "ServiceName")}
             self._send([self._set({**kept, "Status": status, "Output": output})])
 
     def agent_maintenance(self, service_id: str, reason: str) -> None:
         check_id = MAINTENANCE + service_id
+        if service_id not in self._names:
+            raise NotRegistered(f"the catalog has no service {service_id} on this node")
         if reason and check_id not in self._checks:
             self._send([self._set({
                 "Node": self._name_of(), "CheckID": check_id, "Name": "Service Maintenance Mode", "Status": "critical",
-                "Notes": reason, "ServiceID": service_id, "ServiceName": self._names.get(service_id, "")})])
+                "Notes": reason, "ServiceID": service_id, "ServiceName": self._names[service_id]})])
         elif not reason and check_id in self._checks:
             self._send([self._delete(check_id)])
 

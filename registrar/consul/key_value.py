@@ -88,6 +88,9 @@ class KeyValue:
             except Conflict:
                 pass  # somebody has written it since: it is theirs, or the next pass sees it
 
+    def agent_check_register(self, body: Mapping[str, Any]) -> None:
+        """There are no checks."""
+
     def agent_check_deregister(self, check_id: str) -> None:
         """There are no checks."""
 

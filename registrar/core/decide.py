@@ -1,24 +1,32 @@
 """What is to be written, from what runs and what is registered: the one decision of every pass. Pure."""
 
-from collections.abc import Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence, Set
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from catalog.model import META_CONTAINER
 from registrar.core.adoption import adopted_by_id
 from registrar.core.drains import Drains
+from registrar.core.endpoints import Node
 from registrar.core.metadata import Fault
 from registrar.core.outcome import Draft
+from registrar.core.ownership_conflicts import Here, OwnershipConflicts
 from registrar.core.plan import plan, settle
 from registrar.core.registered import Registered
 from registrar.core.registration import Registration, settled_with, without_check
 from registrar.core.running import Running
-from registrar.core.services import Offer, Skip
+from registrar.core.services import Offer, Skip, is_left_out
 from registrar.core.shared_ports import once_per_node
+from registrar.core.wishes import Wishes
 
 NO_SCRIPTS = "no agent runs scripts here (enable_script_checks is off): registered without the check"
 NO_AGENT = ("no agent runs scripts or gRPC checks for an external node, nor does consul-esm, which takes http, https "
             "and tcp: registered without the check")
+
+
+MARGIN_S = 2.0  # beside two intervals of a registrar that has the same one
+WHOSE = ("it carries this node id, and no container that this registrar looks after: it stays until no other registrar "
+         "has answered for it")
 
 
 class Rules(Protocol):
@@ -36,15 +44,16 @@ class Rules(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """What a decision is made from. `contested` are entries that another registrar of this name wants otherwise,
-    `refused_checks` the fingerprints of the registrations whose checks no agent has run.
+    """What a decision is made from. `conflicts` are those with another registrar of this name, `refused_checks` the
+    fingerprints of the registrations whose checks no agent has run.
     """
 
     owner: str
     running: Running
     registered: Registered
     drains: Drains
-    contested: Mapping[str, str]
+    conflicts: OwnershipConflicts
+    here: Here
     refused_checks: Set[str]
 
     def why_leaving(self, one: Registration) -> str:
@@ -63,17 +72,28 @@ def decide(offers: Sequence[Offer], now: Situation, rules: Rules) -> Draft:
     settled = settle(wanted, services, now.owner)
     staying, holds, draining = _without_draining(
         [settled_with(one, services.get(one.id)) for one in settled.registrations], now, rules)
+    claims = now.conflicts.claims(now.registered.owned(now.owner), now.registered.questions,
+                                  {one.id for one in staying}, now.here)
+    contested = {**now.conflicts.contested, **dict.fromkeys(claims.waiting, "")}
+    found = plan(staying, services, now.owner, _kept(now.running, rules), holds, now.registered.maintenance, contested)
     return Draft(
-        plan=plan(staying, services, now.owner, _kept(now.running, rules), holds, now.registered.maintenance,
-                  now.contested),
+        plan=replace(found, ask=tuple((key, now.here.now) for key in claims.ask), answer=claims.answer),
         registrations=staying,
         skips=tuple(sorted((*(skip for offer in offers for skip in offer.skips), *doubles, *draining))),
         faults=(*(fault for offer in offers for fault in offer.faults), *settled.faults,
                 *refused_check_faults(offered, now.refused_checks, rules.scheme)),
-        doubts=doubts_of(now),
-        conflicts=tuple(f"{key}: {why}" for key, why in sorted(now.contested.items())),
+        doubts=(*doubts_of(now), *(f"{key}: {WHOSE}" for key in sorted(claims.waiting))),
+        conflicts=tuple(f"{key}: {why}" for key, why in sorted(now.conflicts.contested.items())),
         holds=tuple(sorted(holds.items())),
     )
+
+
+def here_of(running: Running, node: Node, wishes: Wishes, now: float) -> Here:
+    """What can be told of the containers here: those looked after, and those that run and are left out."""
+    left_out = {key for key, one in running.containers.items() if is_left_out(one, wishes)}
+    return Here(frozenset(running.containers.keys() - left_out) | frozenset(running.unreadable),
+                frozenset(key for key in left_out if running.containers[key].serving),
+                frozenset({node.ipv4, node.ipv6}) - {""}, now, 2 * wishes.interval + MARGIN_S)
 
 
 def doubts_of(now: Situation) -> tuple[str, ...]:

@@ -29,6 +29,7 @@ class Written:
     deregistered: tuple[str, ...]
     held: tuple[str, ...]
     released: tuple[str, ...]
+    asked: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

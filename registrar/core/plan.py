@@ -24,9 +24,11 @@ class Plan:
     deregister: tuple[str, ...] = ()
     hold: tuple[tuple[str, str], ...] = ()  # to be put into maintenance, and the reason
     release: tuple[str, ...] = ()
+    ask: tuple[tuple[str, float], ...] = ()  # whose entry it is: the service, and the time
+    answer: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.register or self.deregister or self.hold or self.release)
+        return bool(self.register or self.deregister or self.hold or self.release or self.ask or self.answer)
 
 
 @dataclass(frozen=True, slots=True)

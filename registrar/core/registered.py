@@ -1,7 +1,7 @@
 """What Consul holds, as it was last read and written. Pure."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from catalog.model import META_CONTAINER, META_OWNER, AgentService
 
@@ -10,12 +10,14 @@ from catalog.model import META_CONTAINER, META_OWNER, AgentService
 class Registered:
     """Every service by its id, and the reasons of those in maintenance; whoever registered them.
 
-    `doubts` are reasons not to take this for the truth. `stale`: it is known to be none, and has to be read again.
+    `doubts` are reasons not to take this for the truth, `questions` the services whose owner is asked for, and since
+    when. `stale`: it is known to be none, and has to be read again.
     """
 
     services: Mapping[str, AgentService]
     maintenance: Mapping[str, str]
     doubts: tuple[str, ...] = ()
+    questions: Mapping[str, float] = field(default_factory=dict)
     stale: bool = False
 
     def owned(self, owner: str) -> dict[str, AgentService]:
@@ -45,7 +47,12 @@ class Registered:
     def without(self, service_ids: Iterable[str]) -> "Registered":
         gone = frozenset(service_ids)
         return replace(self, services={key: one for key, one in self.services.items() if key not in gone},
-                       maintenance={key: why for key, why in self.maintenance.items() if key not in gone})
+                       maintenance={key: why for key, why in self.maintenance.items() if key not in gone},
+                       questions={key: since for key, since in self.questions.items() if key not in gone})
+
+    def asked(self, since: Mapping[str, float], answered: Iterable[str]) -> "Registered":
+        over = frozenset(answered)
+        return replace(self, questions={k: at for k, at in {**self.questions, **since}.items() if k not in over})
 
     def held(self, reasons: Mapping[str, str]) -> "Registered":
         return replace(self, maintenance={**self.maintenance, **reasons})

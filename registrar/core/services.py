@@ -47,7 +47,7 @@ def services_of(container: Container, target: Container | None, node: Node, wish
 
     `look_up` knows the pages that a tag template asks for.
     """
-    if not all(tuple(wanted.split("=", 1)) in container.labels for wanted in wishes.only_label):
+    if not _has_labels(container, wishes):
         # The engine does not list it either; an event or a shared network has led here.
         return Offer()
     refused = _ineligible(container, wishes)
@@ -88,6 +88,16 @@ def services_of(container: Container, target: Container | None, node: Node, wish
         for registration in registrations_of(container, port, keys, endpoint, grouped, node, wishes, common, report)
     )
     return Offer(registrations, (*skips, *flood), unique_faults(faults))
+
+
+def is_left_out(container: Container, wishes: Wishes) -> bool:
+    """Whether the operator's filters leave a container to somebody else, or to nobody."""
+    return bool(why_left_out(container, wishes.include, wishes.exclude)) \
+        or (is_one_off(container) and not wishes.one_offs) or not _has_labels(container, wishes)
+
+
+def _has_labels(container: Container, wishes: Wishes) -> bool:
+    return all(tuple(wanted.split("=", 1)) in container.labels for wanted in wishes.only_label)
 
 
 def unique_faults(faults: list[Fault]) -> tuple[Fault, ...]:

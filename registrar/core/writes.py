@@ -20,11 +20,17 @@ def hold_key(service_id: str) -> str:
     return f"{service_id} (maintenance)"
 
 
+def question_key(service_id: str) -> str:
+    """The key of a write about whose entry a service is."""
+    return f"{service_id} (question)"
+
+
 def marks(draft: Draft) -> dict[str, str]:
     """Every write that a draft asks for, by its key, and what tells it from another write of that key."""
     plan = draft.plan
     return {**{one.id: one.mark for one in plan.register}, **dict.fromkeys(plan.deregister, ""),
             **{hold_key(key): reason for key, reason in plan.hold}, **{hold_key(key): "" for key in plan.release},
+            **{question_key(key): "ask" for key, _ in plan.ask}, **{question_key(key): "" for key in plan.answer},
             **{key: beat.status for key, beat in by_check(draft.registrations).items()}}
 
 

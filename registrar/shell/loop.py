@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from catalog.errors import CatalogError
 from engine.errors import EngineUnavailable
+from registrar.core.decide import WHOSE
 from registrar.core.outcome import Outcome
 from registrar.shell.hints import EventReader, Hint, Hints
 from registrar.shell.reconcile import Reconciler
@@ -142,6 +143,11 @@ def tell(journal: Journal, kind: str, outcome: Outcome, seconds: float) -> None:
     for (container, reason), ports in alike.items():
         named = ports if len(ports) <= NAMED_IDS else (*ports[:NAMED_IDS], f"and {len(ports) - NAMED_IDS} more")
         journal.info("skipped", container=container, port=", ".join(named), reason=reason)
+    for service_id, _ in draft.plan.ask:
+        journal.warn("question", service=service_id, why=WHOSE)
+    for service_id in draft.plan.answer:
+        journal.warn("question-answered", service=service_id, why="another registrar has the same node id and asks "
+                     "whose entry it is; give each a --node-id of its own")
     if draft.conflicts:
         journal.trouble("node-id", "another registrar has the same node id, so these entries are left alone; give each "
                         f"a --node-id of its own: {'; '.join(draft.conflicts[:NAMED_IDS])}")

@@ -11,13 +11,13 @@ from dataclasses import dataclass, replace
 from engine.errors import EngineUnavailable
 from engine.events import Note
 from registrar.core.adoption import adopted
-from registrar.core.decide import Situation, decide, doubts_of, is_sharp_drop, refused_check_faults
+from registrar.core.decide import Situation, decide, doubts_of, here_of, is_sharp_drop, refused_check_faults
 from registrar.core.drains import Drains
 from registrar.core.endpoints import Node
 from registrar.core.naming import node_id_from
 from registrar.core.offers import Offers
 from registrar.core.outcome import Draft, Outcome
-from registrar.core.ownership_conflicts import OwnershipConflicts
+from registrar.core.ownership_conflicts import Here, OwnershipConflicts
 from registrar.core.registered import Registered
 from registrar.core.retries import Retries
 from registrar.core.settings import Settings
@@ -104,9 +104,15 @@ class Reconciler:
         """Look at everything and plan, without writing."""
         return self._look_everywhere()[0]
 
+    def engine_announces_stops(self) -> bool:
+        """Whether the engine tells when a container is told to stop."""
+        return self._engine.announces_stops()
+
     def withdraw(self) -> int:
-        """Take out everything that carries our mark; how much that was."""
-        return self._registry.withdraw(self._node.id or self._this_node().id)
+        """Take out everything that carries our mark and is ours; how much that was."""
+        here = self._here_now()
+        return self._registry.withdraw(self._node.id or self._this_node().id,
+                                       lambda entry: self._conflicts.is_ours(entry, here))
 
     def _look_everywhere(self) -> tuple[Draft, Registered]:
         # Consul before the engine: while it is away, each retry costs one request and not a whole look.
@@ -137,7 +143,7 @@ class Reconciler:
     def _read(self) -> Registered:
         found = self._registry.read(self._node.id, self._registered)
         found = replace(found, services=adopted(found.services, self._settings.adopt_host, self._node.id))
-        self._conflicts.look(found.owned(self._node.id))
+        self._conflicts.look(found.owned(self._node.id), found.questions, self._here_now().vouched)
         if self._registered:
             self._drains = self._drains.undone(self._registered.reasons(), found.reasons())
         return found
@@ -149,8 +155,11 @@ class Reconciler:
         self._drains = self._drains.looked(self._containers.running.containers, registered.reasons_of_containers(), now)
 
     def _situation(self, registered: Registered) -> Situation:
-        return Situation(self._node.id, self._containers.running, registered, self._drains, self._conflicts.contested,
-                         frozenset(self._registry.refused_checks))
+        return Situation(self._node.id, self._containers.running, registered, self._drains, self._conflicts,
+                         self._here_now(), frozenset(self._registry.refused_checks))
+
+    def _here_now(self) -> Here:
+        return here_of(self._containers.running, self._node, self._settings, self._here.wall())
 
     def _decide(self, registered: Registered) -> Draft:
         offers = self._offers.of(self._containers.running, self._node, self._pages.version if self._pages else 0)
@@ -164,6 +173,10 @@ class Reconciler:
             self._conflicts.wrote(self._registered.services[service_id])
         for service_id in written.deregistered:
             self._conflicts.removed(service_id)
+        for service_id in written.asked:
+            self._conflicts.asked(registered.services[service_id])
+        for service_id in draft.plan.answer:
+            self._conflicts.answered(service_id)
         refused = refused_check_faults(draft.plan.register, self._registry.refused_checks, self._settings.scheme)
         return Outcome(replace(draft, faults=(*draft.faults, *refused)), written.registered, written.deregistered,
                        self.retries.failures(), len(self._registered.owned(self._node.id)), written.held,

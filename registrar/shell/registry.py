@@ -9,11 +9,13 @@ from catalog.model import AgentService
 from registrar.core.decide import with_accepted_check
 from registrar.core.drains import MAINTENANCE, is_ours
 from registrar.core.outcome import Draft, Written
+from registrar.core.ownership_conflicts import QUESTION, question, questions
+from registrar.core.plan import Plan
 from registrar.core.registered import Registered
 from registrar.core.registration import Registration
 from registrar.core.retries import Retries
 from registrar.core.ttl_heartbeats import TtlHeartbeats, by_check
-from registrar.core.writes import Together, Writes, hold_key
+from registrar.core.writes import Together, Writes, hold_key, question_key
 from registrar.shell.protocols import Agent
 
 NO_LEADER = "Consul has no leader: the agent takes registrations, and the catalog shows them once there is one"
@@ -50,7 +52,7 @@ class Registry:
                 self._agent.agent_self()
             except CatalogDenied as fault:
                 doubts = (f"the agent shows no service at all, maybe because the token is too narrow: {fault}",)
-        return Registered(services, maintenance, doubts)
+        return Registered(services, maintenance, doubts, questions(self._agent.agent_checks()))
 
     def ask_for_leader(self, registered: Registered) -> Registered:
         """With a doubt where there is no leader, which may take its time to be said."""
@@ -80,14 +82,22 @@ class Registry:
         released, registered = self._release(plan.release, registered)
         made, registered = self._register(plan.register, registered)
         gone = self._write_all((key, "", partial(self._agent.agent_deregister, key)) for key in plan.deregister)
-        registered = registered.without(gone)
-        return Written(made, gone, held, released), self._beat(draft.registrations, registered)
+        asked, registered = self._ask_and_answer(plan, registered.without(gone))
+        return Written(made, gone, held, released, asked), self._beat(draft.registrations, registered)
+
+    def _ask_and_answer(self, plan: Plan, registered: Registered) -> tuple[tuple[str, ...], Registered]:
+        sent = self._write_all((question_key(key), "ask", partial(self._agent.agent_check_register, question(key, at)))
+                               for key, at in plan.ask)
+        since = {key: at for key, at in plan.ask if question_key(key) in sent}
+        sent = self._write_all((question_key(key), "", partial(self._agent.agent_check_deregister, QUESTION + key))
+                               for key in plan.answer)
+        return tuple(since), registered.asked(since, (key for key in plan.answer if question_key(key) in sent))
 
     def _hold(self, wanted: Sequence[tuple[str, str]], registered: Registered) -> tuple[tuple[str, ...], Registered]:
         sent = self._write_all((hold_key(key), why, partial(self._agent.agent_maintenance, key, why))
                                for key, why in wanted)
         reasons = {key: why for key, why in wanted if hold_key(key) in sent}
-        return tuple(reasons), registered.held(reasons)
+        return tuple(reasons), _doubted(registered, len(sent) < len(wanted)).held(reasons)
 
     def _release(self, wanted: Sequence[str], registered: Registered) -> tuple[tuple[str, ...], Registered]:
         if not wanted:
@@ -97,7 +107,7 @@ class Registry:
         ours = [key for key in wanted if is_ours(registered.maintenance.get(key, ""))]
         sent = self._write_all((hold_key(key), "", partial(self._agent.agent_maintenance, key, "")) for key in ours)
         released = tuple(key for key in ours if hold_key(key) in sent)
-        return released, registered.released(released)
+        return released, _doubted(registered, len(released) < len(ours)).released(released)
 
     def _register(self, wanted: Sequence[Registration], registered: Registered) -> tuple[tuple[str, ...], Registered]:
         maintained = self._checks_beside_maintenance() if any(r.id in registered.services for r in wanted) else {}
@@ -126,16 +136,21 @@ class Registry:
         sent = self._write_all((key, beat.status, partial(update, key, beat.status, beat.output))
                                for key, beat in due.items())
         self._heartbeats = self._heartbeats.sent(wanted, sent, self._clock())
-        # Most likely the agent has lost the service: nothing that was read of it is worth anything now.
-        return replace(registered, stale=True) if len(sent) < len(due) else registered
+        return _doubted(registered, len(sent) < len(due))
 
     def next_due(self) -> float | None:
         """When the next heartbeat is due, by the clock; None where there is none."""
         return self._heartbeats.next_due()
 
-    def withdraw(self, owner: str) -> int:
-        """Take out everything that carries this owner's mark; how much that was."""
-        mine: dict[str, AgentService] = Registered(self._agent.agent_services(), {}).owned(owner)
-        for service_id in sorted(mine):
+    def withdraw(self, owner: str, is_ours: Callable[[AgentService], bool]) -> int:
+        """Take out everything that carries this owner's mark and is no other registrar's; how much that was."""
+        found = Registered(self._agent.agent_services(), {}).owned(owner)
+        mine = sorted(key for key, entry in found.items() if is_ours(entry))
+        for service_id in mine:
             self._agent.agent_deregister(service_id)
         return len(mine)
+
+
+def _doubted(registered: Registered, failed: bool) -> Registered:
+    """What is to be read again, if something failed that needs the agent to have the service: it may have lost it."""
+    return replace(registered, stale=True) if failed else registered

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from catalog.errors import CatalogDenied, CatalogError, CatalogRejected, CatalogUnavailable
+from catalog.errors import CatalogDenied, CatalogError, CatalogRejected, CatalogUnavailable, NotRegistered
 from catalog.model import AgentService
 
 MAINTENANCE = "_service_maintenance:"
@@ -90,17 +90,24 @@ class FakeAgent:
         self._ask("check-deregister", check_id)
         self.checks.pop(check_id, None)
 
+    def agent_check_register(self, body: Mapping[str, Any]) -> None:
+        self._ask("check-register", body["ID"])
+        if body["ServiceID"] not in self.services:
+            raise NotRegistered(f"404 Unknown service {body['ServiceID']}")
+        self.checks[body["ID"]] = {"ServiceID": body["ServiceID"], "Status": body["Status"], "Output": "",
+                                   "Notes": body["Notes"], "Type": "ttl"}
+
     def agent_check_update(self, check_id: str, status: str, output: str) -> None:
         self._ask("check-update", check_id)
         if self.checks.get(check_id, {}).get("Type") != "ttl":
-            raise CatalogUnavailable("500 does not have associated TTL")
+            raise NotRegistered("500 does not have associated TTL")
         self.checks[check_id] |= {"Status": status, "Output": output}
         self.heartbeats.append((check_id, status))
 
     def agent_maintenance(self, service_id: str, reason: str) -> None:
         self._write("hold" if reason else "release", service_id)
         if service_id not in self.services:
-            raise CatalogUnavailable(f"404 Unknown service {service_id}")
+            raise NotRegistered(f"404 Unknown service {service_id}")
         if reason:
             self.checks.setdefault(MAINTENANCE + service_id, {
                 "ServiceID": service_id, "Status": "critical", "Notes": reason, "Output": "", "Type": "maintenance"})

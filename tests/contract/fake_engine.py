@@ -34,6 +34,7 @@ class FakeEngine:
         self.before: Callable[[str, str], None] = lambda question, of: None
         self.inspected: list[str] = []
         self.told: list[Event] = []
+        self.silent_stops = False  # as podman
         self.clock: Callable[[], float] = time.time
         self._documents: dict[str, dict[str, Any]] = {}
         self._listeners: list[queue.SimpleQueue[Event | None]] = []
@@ -63,6 +64,10 @@ class FakeEngine:
         """Send the stop signal, which ends the container."""
         self.signal(key, TERM)
         self._end(key, exit_code)
+
+    def begin_to_stop(self, key: str) -> None:
+        """Begin to stop it, as podman does: it still serves, is not listed any more, and nothing is told."""
+        self._change(key, Running=False)
 
     def kill(self, key: str) -> None:
         self.signal(key, KILL)
@@ -119,6 +124,10 @@ class FakeEngine:
     def engine_name(self) -> str:
         self._ask("name")
         return "n1"
+
+    def announces_stops(self) -> bool:
+        self._ask("version")
+        return not self.silent_stops
 
     def running(self, labels: Sequence[str]) -> frozenset[str]:
         self._ask("list")

@@ -9,8 +9,9 @@ import contextlib
 import pytest
 
 from catalog.consul_client import ConsulClient
-from catalog.errors import CatalogError, CatalogRejected, CatalogUnavailable
+from catalog.errors import CatalogError, CatalogRejected, CatalogUnavailable, NotRegistered
 from registrar.consul.external_node import ExternalNode
+from registrar.core.ownership_conflicts import QUESTION, question, questions
 from registrar.core.services import services_of
 from tests.consul_gate import Gate, Held
 from tests.contract.fake_agent import MAINTENANCE, FakeAgent
@@ -36,6 +37,9 @@ class Behind:
     def refuse_writes(self):
         self._gate.answer = lambda method, path: (400, "so it is") if method == "PUT" else None
 
+    def take_writes(self):
+        self._gate.answer = lambda method, path: None
+
 
 class InMemory:
     def __init__(self):
@@ -50,6 +54,9 @@ class InMemory:
 
     def refuse_writes(self):
         self.agent.refuse = {WEB: CatalogRejected("400 so it is")}
+
+    def take_writes(self):
+        self.agent.refuse = {}
 
 
 @pytest.fixture(params=["fake", "agent", "external node"])
@@ -134,8 +141,28 @@ def test_a_heartbeat_is_the_status_of_its_check_and_needs_one(agent):
     for status in ("warning", "passing"):
         agent.agent_check_update(f"service:{WEB}", status, "so it is")
         assert agent.agent_checks()[f"service:{WEB}"]["Status"] == status
-    with pytest.raises(CatalogError):
+    with pytest.raises(NotRegistered):
         agent.agent_check_update("service:nobody", "passing", "")
+
+
+def test_a_maintenance_needs_its_service(agent):
+    for reason in ("work", ""):
+        with pytest.raises(NotRegistered):
+            agent.agent_maintenance("nobody", reason)
+    assert not [key for key in agent.agent_checks() if key.endswith("nobody")]
+
+
+def test_a_question_stands_beside_the_other_checks_and_goes_with_its_service(agent):
+    agent.agent_register(registration(SERVICE_CHECK_TTL="30s").body())
+    agent.agent_check_register(question(WEB, 1000.6))
+    assert questions(agent.agent_checks()) == {WEB: 1001} and f"service:{WEB}" in agent.agent_checks()
+    agent.agent_check_deregister(QUESTION + WEB)
+    assert questions(agent.agent_checks()) == {}
+    agent.agent_check_register(question(WEB, 1000))
+    agent.agent_deregister(WEB)
+    assert questions(agent.agent_checks()) == {}
+    with pytest.raises(NotRegistered):
+        agent.agent_check_register(question("nobody", 1000))
 
 
 def test_a_script_is_refused_in_words_that_the_shell_knows(agent):
@@ -153,6 +180,16 @@ def test_a_write_that_is_refused_leaves_what_stood(site, agent):
         with pytest.raises(CatalogRejected):
             write()
     assert agent.agent_services() == {WEB: first.held()} and reason(agent) is None
+
+
+def test_a_deregistration_that_was_refused_is_made_when_it_is_repeated(site, agent):
+    agent.agent_register(registration().body())
+    site.refuse_writes()
+    with pytest.raises(CatalogRejected):
+        agent.agent_deregister(WEB)
+    site.take_writes()
+    agent.agent_deregister(WEB)
+    assert agent.agent_services() == {}
 
 
 def test_an_agent_that_is_away_is_unknown_and_not_empty(site, agent):

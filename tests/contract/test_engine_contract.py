@@ -142,6 +142,10 @@ def test_what_runs_is_listed_by_its_labels(site, name, label):
     assert site.door.running(()) >= {one, other}
 
 
+def test_an_engine_of_dockers_announces_stops(site):
+    assert site.door.announces_stops()
+
+
 def test_what_runs_serves_on_the_port_that_it_was_given(site, name, label):
     called = name()
     found = site.door.inspect(site.start(called, label))

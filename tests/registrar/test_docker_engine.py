@@ -12,6 +12,7 @@ import pytest
 
 from deploy.local import free_port, loopback_address
 from engine import docker_engine
+from engine.container import from_inspect
 from engine.docker_engine import DockerEngine
 from engine.errors import EngineUnavailable, SwarmUnavailable, Unreadable
 from engine.events import Event
@@ -240,3 +241,24 @@ def test_a_swarm_that_cannot_say_is_not_one_without_services(engine, source, ans
 def test_the_address_that_a_swarm_knows_a_node_by(engine, source, info, address):
     engine.answers["/info"] = info
     assert source.swarm_address() == address
+
+
+# As podman 4.3.1 and Docker 20.10.24 say it.
+PODMAN = {"Components": [{"Name": "Podman Engine", "Version": "4.3.1"}, {"Name": "Conmon", "Version": "2.1.6"}]}
+DOCKER = {"Components": [{"Name": "Engine", "Version": "20.10.24"}, {"Name": "containerd", "Version": "1.6.20"}]}
+
+
+@pytest.mark.parametrize(("version", "tells"), [(PODMAN, False), (DOCKER, True), ({"Version": "1.13"}, True)])
+def test_an_engine_is_known_by_its_parts(engine, version, tells):
+    engine.answers["/version"] = VERSION | version
+    source = DockerEngine(engine.environ)
+    assert source.announces_stops() is tells
+    source.close()
+
+
+def test_a_container_that_podman_stops_is_not_taken_for_one_that_serves():
+    stopping = {"Status": "stopping", "Running": False, "Paused": False, "Restarting": False, "Dead": False,
+                "Pid": 25610, "ExitCode": 0, "StartedAt": "2026-11-27T14:34:46.076440831Z",
+                "Health": {"Status": "", "FailingStreak": 0, "Log": None}}
+    found = from_inspect(document(state=stopping))
+    assert not found.serving and found.health is None

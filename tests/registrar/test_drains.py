@@ -184,6 +184,17 @@ def test_what_is_not_registered_yet_is_not_registered_while_it_drains(world):
     assert world.ids == [WEB]
 
 
+def test_a_hold_of_what_the_agent_has_lost_is_not_done_and_leads_to_a_look_at_all_it_has(world):
+    world.engine.run("b", port=2)
+    world.full()
+    world.agent.lose(WEB)
+    world.agent.lose("n1:b:8080")
+    outcome = world.kill("a")
+    assert outcome.held == () and outcome.failed
+    world.now += 1
+    assert world.hint().registered == ("n1:b:8080",)
+
+
 def test_a_hold_that_fails_is_tried_again(world):
     world.agent.refuse = {WEB: CatalogRejected("400")}
     assert world.kill("a").failed

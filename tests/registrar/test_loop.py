@@ -8,6 +8,7 @@ import pytest
 from deploy.local import wait_until
 from registrar.shell.hints import EventReader, Hints
 from registrar.shell.loop import Loop
+from registrar.shell.poller import Poller
 from registrar.shell.reconcile import Reconciler, Surroundings
 from registrar.status.journal import Journal
 from registrar.status.metrics import Metrics
@@ -26,6 +27,7 @@ class Site:
         self.journal, self.stop, hints = Journal(logging.getLogger("test.loop")), threading.Event(), Hints()
         here = Surroundings(lambda: ("10.0.0.5", ""), sleep=self.stop.wait)
         metrics = Metrics()
+        self.poller = Poller(self.engine, (), hints, self.journal, self.stop)
         reader = EventReader(self.engine, hints, self.journal, metrics)
         self.loop = Loop(Reconciler(settings(), self.engine, self.agent, here, self.stop.is_set), hints, reader, 3600,
                          self.journal, metrics, self.stop)
@@ -55,6 +57,20 @@ def test_what_happens_is_in_the_catalog_without_waiting_for_a_full_pass(site):
     site.engine.remove(key)
     wait_until(lambda: not site.agent.services)
     assert site.journal.troubles() == {}
+
+
+def test_a_stop_that_an_engine_does_not_announce_is_seen_in_its_list(site, caplog):
+    site.engine.silent_stops = True
+    site.loop.start()
+    key = site.engine.start("web")
+    wait_until(site.is_registered)
+    site.poller.start()
+    wait_until(lambda: "registrar drain" in caplog.text)
+    site.engine.run("later", port=2)  # nobody is told: only the list has it
+    wait_until(lambda: "n1:later:8080" in site.agent.services, 20)
+    site.engine.begin_to_stop(key)
+    wait_until(lambda: not site.is_registered(), 20)
+    assert "n1:later:8080" in site.agent.services and site.engine.containers[key].state.pid
 
 
 def test_an_engine_that_is_away_at_first_is_waited_for(site):

@@ -323,3 +323,19 @@ def test_a_signal_ends_it_whichever_thread_the_kernel_gives_it_to(label, consul)
         other = next(thread for thread in sorted(threads, reverse=True) if thread != registrar.pid)
         assert ctypes.CDLL(None).tgkill(registrar.pid, other, signal.SIGTERM) == 0
         assert registrar.wait(5) == 0
+
+
+def test_an_agent_that_has_lost_a_service_gets_it_again_with_the_next_heartbeat_whatever_its_version(consul, label):
+    key, value = next(iter(label.items()))
+    with Gate(consul.address) as gate, Container(labels=label, env=WEB | {"SERVICE_CHECK_TTL": "2s"}) as web:
+        # Consul 1.8 says 500 to such a heartbeat, as the gate does not change; later ones say 404.
+        gate.answer = lambda method, path: (404, f'Unknown check ID "service:n1:{web.name}:8080"') \
+            if "/check/update/" in path and not consul.instances("web") else None
+        with RegistrarProcess(gate.address, "n1", "127.7.7.7", "--only-label", f"{key}={value}",
+                              "--reconcile-interval", "3600", http=True) as registrar:
+            registrar.wait_ready()
+            wait_until(lambda: consul.instances("web"), 10)
+            for _ in range(2):
+                consul.put(f"/v1/agent/service/deregister/n1:{web.name}:8080")
+                wait_until(lambda: consul.instances("web"), 20)
+                gate.answer = lambda method, path: None

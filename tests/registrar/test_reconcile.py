@@ -1,5 +1,6 @@
 """Passes against an engine and an agent that fail in every way they can."""
 
+import pickle
 from dataclasses import replace
 
 import pytest
@@ -8,6 +9,7 @@ from catalog.errors import CatalogDenied, CatalogRejected, CatalogUnavailable
 from catalog.model import AgentService
 from engine.errors import EngineUnavailable
 from engine.events import Exit
+from registrar.core.ownership_conflicts import OwnershipConflicts
 from registrar.shell.registry import NO_LEADER
 from tests.registrar.fakes import World
 
@@ -315,25 +317,110 @@ def theirs(container, id=None, port=80):
     return AgentService(id, "theirs", "10.0.0.9", port, (), meta)
 
 
-def test_an_entry_that_is_back_after_it_was_removed_is_left_alone_and_reported(world):
+def question_about(world, service):
+    return world.agent.checks.get(f"registrar-question:{service}")
+
+
+def answer(world, service):
+    """What the registrar does that looks after it."""
+    world.agent.agent_check_deregister(f"registrar-question:{service}")
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_an_entry_of_another_living_registrar_is_asked_for_and_then_left_alone_and_reported(world, when):
+    if when == "after":
+        world.full()
     world.agent.services["n1:x:80"] = theirs("x")
-    assert world.full().deregistered == ("n1:x:80",)
-    world.agent.services["n1:x:80"] = theirs("x")
+    outcome = world.full()
+    assert not outcome.deregistered and not outcome.draft.conflicts
+    assert question_about(world, "n1:x:80")["Status"] == "passing"
+    answer(world, "n1:x:80")
     for _ in range(3):
+        world.now += 100
         outcome = world.full()
         assert not outcome.deregistered and "n1:x:80" in outcome.draft.conflicts[0]
+        assert not question_about(world, "n1:x:80")
+    world.reconciler.withdraw()
+    assert world.ids == ["n1:x:80"]
     del world.agent.services["n1:x:80"]
     assert not world.full().draft.conflicts
 
 
-def test_an_id_that_two_overwrite_in_turn_is_left_to_the_other_one(world):
+def test_an_entry_that_nobody_answers_for_is_removed_after_a_while(world):
+    world.agent.services["n1:x:80"] = theirs("x")
+    world.full()
+    world.restart()  # the question stands in Consul
+    world.now += 20
+    assert not world.full().deregistered
+    world.now += 20
+    assert world.full().deregistered == ("n1:x:80",)
+    assert not question_about(world, "n1:x:80")
+
+
+def test_a_question_about_our_own_is_answered_and_is_no_conflict(world):
     world.engine.run("a")
     world.full()
-    for turn in (1, 2):
-        world.agent.services["n1:a:8080"] = theirs("x", "n1:a:8080", turn)
-        world.full()
-    assert world.agent.services["n1:a:8080"] == theirs("x", "n1:a:8080", 2)
+    world.agent.agent_check_register({"ID": "registrar-question:n1:a:8080", "ServiceID": "n1:a:8080", "TTL": "24h",
+                                      "Status": "passing", "Notes": "registrar: whose entry is this? asked at 5"})
+    world.full()
+    assert not question_about(world, "n1:a:8080")
+    assert not world.full().draft.conflicts and not world.full().deregistered
+
+
+def test_a_container_that_runs_here_and_is_not_selected_may_be_another_registrars():
+    world = World("--only-label", "mine=yes")
+    world.engine.run("x")
+    world.agent.services["n1:x:80"] = replace(theirs("x"), address="10.0.0.5")
+    assert not world.full().deregistered and question_about(world, "n1:x:80")
+
+
+def test_an_entry_at_our_own_address_of_a_container_that_is_gone_is_removed_at_once(world):
+    world.agent.services["n1:x:80"] = replace(theirs("x"), address="10.0.0.5")
+    assert world.full().deregistered == ("n1:x:80",)
+
+
+def test_an_entry_that_is_back_after_it_was_removed_is_left_alone_and_reported(world):
+    for _ in range(2):
+        world.agent.services["n1:x:80"] = replace(theirs("x"), address="10.0.0.5")
+        outcome = world.full()
+    assert not outcome.deregistered and "n1:x:80" in outcome.draft.conflicts[0]
+    del world.agent.services["n1:x:80"]
+    assert not world.full().draft.conflicts
+
+
+def test_an_id_that_somebody_has_overwritten_is_left_to_the_one_that_answers_for_it(world):
+    world.engine.run("a")
+    world.full()
+    world.agent.services["n1:a:8080"] = theirs("x", "n1:a:8080")
+    world.full()
+    answer(world, "n1:a:8080")
     assert "n1:a:8080" in world.full().draft.conflicts[0]
+    assert world.agent.services["n1:a:8080"] == theirs("x", "n1:a:8080")
+
+
+def test_an_id_that_somebody_has_overwritten_who_does_not_answer_is_ours_again(world):
+    world.engine.run("a")
+    world.full()
+    world.agent.services["n1:a:8080"] = theirs("x", "n1:a:8080")
+    world.full()
+    world.now += 40
+    assert world.full().registered == ("n1:a:8080",) and not question_about(world, "n1:a:8080")
+
+
+def test_what_is_remembered_of_conflicts_does_not_grow_with_what_has_been():
+    conflicts, sizes = OwnershipConflicts(), []
+    for number in range(300):
+        entry = theirs(f"{number:06}")
+        mine = {entry.id: entry}
+        conflicts.look(mine, {}, frozenset())
+        conflicts.asked(entry)
+        conflicts.look(mine, {}, frozenset())
+        assert conflicts.contested
+        conflicts.wrote(entry)
+        conflicts.removed(entry.id)
+        conflicts.look({}, {}, frozenset())
+        sizes.append(len(pickle.dumps(conflicts)))
+    assert max(sizes[200:]) <= max(sizes[:100])
 
 
 def test_a_correction_of_an_edit_by_hand_is_no_rivalry(world):
