@@ -51,13 +51,21 @@ def _instance(node: str, node_address: str, service: Mapping[str, Any], name: st
         service=name,
         # An empty service address means the node's own (Consul, "Catalog Register Entity").
         address=service.get("Address") or node_address,
-        port=int(service.get("Port") or 0),
+        port=_port(service),
         container=(service.get("Meta") or {}).get(META_CONTAINER, ""),
         tags=tuple(service.get("Tags") or ()),
         status=status,
         node_address=node_address,
         weight=max(1, int((service.get("Weights") or {}).get("Passing") or 1)),
     )
+
+
+def _port(service: Mapping[str, Any]) -> int:
+    """A service's port; of several (Consul 1.22, `Ports`), the default one. 0 where it has none."""
+    if port := int(service.get("Port") or 0):
+        return port
+    ports = service.get("Ports") or ()
+    return next((int(p["Port"]) for p in ports if p.get("Default")), 0)
 
 
 def from_agent(services: Mapping[str, Mapping[str, Any]]) -> dict[str, AgentService]:
@@ -76,9 +84,8 @@ def from_agent(services: Mapping[str, Mapping[str, Any]]) -> dict[str, AgentServ
 
 
 def from_kv(item: Mapping[str, Any]) -> KVEntry:
-    """An item of `GET /v1/kv/…`, its value already decoded by the client library."""
-    value = item.get("Value")
-    return KVEntry(item["Key"], value if isinstance(value, bytes) else b"", int(item["ModifyIndex"]))
+    """An item of `GET /v1/kv/…`."""
+    return KVEntry(item["Key"], base64.b64decode(item.get("Value") or ""), int(item["ModifyIndex"]))
 
 
 def kv_cas(key: str, value: bytes, index: int) -> Operation:

@@ -7,6 +7,8 @@ for a few seconds while Consul cannot answer; a transaction is sent once, becaus
 import contextlib
 import hashlib
 import json
+import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, TypeVar, cast
@@ -16,18 +18,23 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_r
 
 from catalog import codec
 from catalog.address import Endpoint, parse_endpoints
-from catalog.errors import CatalogDenied, CatalogError, CatalogRejected, CatalogUnavailable, NotRegistered
+from catalog.errors import CatalogDenied, CatalogRejected, CatalogUnavailable, NotRegistered
 from catalog.model import AgentService, FlaggedKey, Instance, KVEntry, Listing, Operation
-from catalog.transport import READ_TIMEOUT_S, Access, Response, Transport
+from catalog.paths import key_path, path
+from catalog.transport import READ_TIMEOUT_S, Access, Response, Transport, decoded
+
+log = logging.getLogger("catalog")
 
 T = TypeVar("T")
 # A digest of what a node answered, and what it said.
 _NodeAnswer = tuple[bytes, tuple[Instance, ...]]
 
 PATIENCE_S = 5.0  # a leader election takes 2 to 10 s; reads and idempotent writes wait this long for it
+HANGS_S = 1.5
 LEADER_WITHIN_S = 1.0
 # What Consul up to 1.10 says of a check or a service that its agent does not have, with status 500.
 _UNKNOWN = ("Unknown check", "Unknown service", "does not have associated TTL", '" does not exist')
+MAX_LEFT_OUT = 1000  # nodes to tell of, each once
 WAIT_S = 55  # one long poll; Consul adds up to a sixteenth of it as jitter
 
 
@@ -41,6 +48,7 @@ class ConsulClient:
         self._consul = _Library(self._transport)
         self._patience_s = patience_s
         self._nodes: dict[str, _NodeAnswer] = {}
+        self._left_out: set[str] = set()  # nodes that were told of
         self._healthy = False  # until it has answered once: a start without Consul is told at once
 
     @classmethod
@@ -53,18 +61,32 @@ class ConsulClient:
 
     def instances(self, service: str) -> tuple[Instance, ...]:
         """Every instance of a service whatever its checks say, at one consistent index, by node and id."""
-        answer = self._repeat(lambda: self._get(f"/v1/health/service/{service}", [("consistent", "1")]))
-        return tuple(sorted(codec.from_health(entry) for entry in answer))
+        def read(entries: Sequence[Mapping[str, Any]]) -> tuple[Instance, ...]:
+            return tuple(sorted(codec.from_health(entry) for entry in entries))
+        found: tuple[Instance, ...] = self._repeat(
+            lambda: self._get(path("/v1/health/service", service), [("consistent", "1")], read))
+        return found
 
     def all_instances(self) -> tuple[Instance, ...]:
         """The whole catalog by node and id: one request for the nodes and one for each of them.
 
         What a node answers word for word as it did the last time is not taken apart again.
         """
-        nodes = sorted(node["Node"] for node in self._repeat(lambda: self._consul.catalog.nodes()[1]))
-        read = {node: self._node(node, self._nodes.get(node)) for node in nodes}
+        nodes: list[str] = self._repeat(lambda: decoded(
+            lambda answer: sorted(str(node["Node"]) for node in answer), self._consul.catalog.nodes()[1]))
+        read: dict[str, _NodeAnswer] = {}
+        for node in nodes:
+            try:
+                read[node] = self._node(node, self._nodes.get(node))
+            except CatalogRejected as fault:  # one odd name is no reason to know nothing of the others
+                self._leave_out(node, fault)
         self._nodes = read
         return tuple(instance for _, instances in read.values() for instance in instances)
+
+    def _leave_out(self, node: str, fault: CatalogRejected) -> None:
+        if node not in self._left_out and len(self._left_out) < MAX_LEFT_OUT:
+            self._left_out.add(node)
+            log.warning("event=node-left-out node=%s reason=%s", node, fault)
 
     def node_instances(self, node: str) -> tuple[Instance, ...]:
         """The instances of one node; their checks are not read. A node that is gone has none."""
@@ -77,11 +99,13 @@ class ConsulClient:
                 return known
             answer = json.loads(response.content)
             return digest, tuple(sorted(codec.from_node(answer))) if answer else ()
-        return self._repeat(lambda: cast(_NodeAnswer, self._transport.get(read, f"/v1/catalog/node/{node}")))
+        return self._repeat(lambda: cast(_NodeAnswer, self._transport.get(read, path("/v1/catalog/node", node))))
 
     def services(self) -> dict[str, tuple[str, ...]]:
         """The name and tags of every service. Raises CatalogDenied where not even Consul's own is visible."""
-        return self._named_services(self._repeat(lambda: self._consul.catalog.services()[1]))
+        found: dict[str, tuple[str, ...]] = self._repeat(
+            lambda: decoded(self._named_services, self._consul.catalog.services()[1]))
+        return found
 
     def wait_for_services(self, index: int) -> int:
         """Block until any service changes after `index` (0: do not block); the index to wait for next."""
@@ -102,17 +126,25 @@ class ConsulClient:
 
     def kv_get(self, key: str) -> KVEntry | None:
         """One key; None where it does not exist. A token that may not read it raises CatalogDenied."""
-        item = self._repeat(lambda: self._consul.kv.get(key, consistency="consistent")[1])
-        return codec.from_kv(item) if item else None
+        entries = self._kv(key, False, codec.from_kv)[1]
+        return entries[0] if entries else None
 
     def kv_list(self, prefix: str) -> Listing:
         """Every key below a prefix. Empty also where the token may not read it: ask an exact key to tell."""
-        index, items = self._repeat(lambda: self._consul.kv.get(prefix, recurse=True, consistency="consistent"))
-        return Listing(int(index), tuple(codec.from_kv(item) for item in items or ()))
+        return Listing(*self._kv(prefix, True, codec.from_kv))
+
+    def _kv(self, key: str, recurse: bool, decode: Callable[[Mapping[str, Any]], T]) -> tuple[int, tuple[T, ...]]:
+        """The index of a read, and its items."""
+        def read(response: Response) -> tuple[int, tuple[T, ...]]:
+            items = [] if response.code == 404 else json.loads(response.body)
+            return int(response.headers["X-Consul-Index"]), tuple(map(decode, items or ()))
+        wanted = [("consistent", "1"), *([("recurse", "1")] if recurse else ())]
+        found: tuple[int, tuple[T, ...]] = self._repeat(lambda: self._transport.get(read, key_path(key), wanted))
+        return found
 
     def wait_for_kv(self, prefix: str, index: int, wait_s: float = WAIT_S) -> int:
         """Block until a key below the prefix changes after `index` (0: do not block); the index to wait for next."""
-        return self._long_poll(f"/v1/kv/{prefix}", [("keys", "1"), ("separator", "/")], index, wait_s)[1]
+        return self._long_poll(key_path(prefix), [("keys", "1"), ("separator", "/")], index, wait_s)[1]
 
     def transact(self, operations: Sequence[Operation]) -> dict[str, int]:
         """Carry out at most 64 operations, all or none; the new ModifyIndex of each key written.
@@ -121,11 +153,11 @@ class ConsulClient:
         CatalogUnavailable when the outcome is not known: read the keys again to learn it.
         """
         try:
-            answer = self._sanely(lambda: self._consul.txn.put(list(operations)))
+            found: dict[str, int] = _named(lambda: decoded(_indexes, self._consul.txn.put(list(operations))))
         except CatalogUnavailable:
             self._healthy = False
             raise
-        return {r["KV"]["Key"]: int(r["KV"]["ModifyIndex"]) for r in answer.get("Results") or () if r.get("KV")}
+        return found
 
     # --- the agent -----------------------------------------------------------------------------------------------
 
@@ -143,7 +175,9 @@ class ConsulClient:
 
     def agent_services(self) -> dict[str, AgentService]:
         """The services that the agent holds, by id. Empty also where the token may read none."""
-        return codec.from_agent(self._repeat(lambda: self._consul.agent.services()))
+        found: dict[str, AgentService] = self._repeat(
+            lambda: decoded(codec.from_agent, self._consul.agent.services()))
+        return found
 
     def agent_checks(self) -> Mapping[str, Mapping[str, Any]]:
         """The checks that the agent holds, by check id, in Consul's JSON."""
@@ -155,7 +189,7 @@ class ConsulClient:
         def read(response: Response) -> AgentService | None:
             return None if response.code == 404 else codec.from_agent({"": json.loads(response.body)})[""]
         answer: AgentService | None = self._repeat(
-            lambda: self._transport.get(read, f"/v1/agent/service/{service_id}"))
+            lambda: self._transport.get(read, path("/v1/agent/service", service_id)))
         return answer
 
     def agent_register(self, body: Mapping[str, Any], replace_checks: bool = True) -> None:
@@ -177,16 +211,16 @@ class ConsulClient:
     def agent_check_deregister(self, check_id: str) -> None:
         """Take a check out of the agent. One that is not there is no error."""
         with contextlib.suppress(NotRegistered):
-            self._agent_put(f"/v1/agent/check/deregister/{check_id}")
+            self._agent_put(path("/v1/agent/check/deregister", check_id))
 
     def agent_deregister(self, service_id: str) -> None:
         """Take a service out of the agent. One that is not there is no error."""
         with contextlib.suppress(NotRegistered):
-            self._agent_put(f"/v1/agent/service/deregister/{service_id}")
+            self._agent_put(path("/v1/agent/service/deregister", service_id))
 
     def agent_check_update(self, check_id: str, status: str, output: str) -> None:
         """Report the status of a TTL check. Raises NotRegistered where the agent does not have it."""
-        self._agent_put(f"/v1/agent/check/update/{check_id}", (), json.dumps({"Status": status, "Output": output}))
+        self._agent_put(path("/v1/agent/check/update", check_id), (), json.dumps({"Status": status, "Output": output}))
 
     def agent_maintenance(self, service_id: str, reason: str) -> None:
         """Put a service into maintenance for this reason, or end its maintenance where the reason is empty.
@@ -194,7 +228,7 @@ class ConsulClient:
         Raises NotRegistered where the agent does not have it.
         """
         wanted = [("enable", "true" if reason else "false"), *([("reason", reason)] if reason else ())]
-        self._agent_put(f"/v1/agent/service/maintenance/{service_id}", wanted)
+        self._agent_put(path("/v1/agent/service/maintenance", service_id), wanted)
 
     def _agent_put(self, path: str, params: Sequence[tuple[str, str]] = (), body: str = "") -> None:
         """A write about what the agent should have. For what it does not have, Consul says 500 up to 1.10, and 404."""
@@ -212,20 +246,25 @@ class ConsulClient:
 
     def node_services(self, node: str) -> dict[str, AgentService] | None:
         """The services of a node of the catalog, by id; None where there is no such node."""
-        answer = self._repeat(lambda: self._get(f"/v1/catalog/node/{node}", [("consistent", "1")]))
-        return codec.from_agent(answer["Services"] or {}) if answer else None
+        def read(answer: Mapping[str, Any] | None) -> dict[str, AgentService] | None:
+            return codec.from_agent(answer["Services"] or {}) if answer else None
+        found: dict[str, AgentService] | None = self._repeat(
+            lambda: self._get(path("/v1/catalog/node", node), [("consistent", "1")], read))
+        return found
 
     def node_checks(self, node: str, check_id: str = "") -> Sequence[Mapping[str, Any]]:
         """The checks of a node and of its services, or the one of them with this id, in Consul's JSON."""
         only = [("filter", f"CheckID == {json.dumps(check_id)}")] if check_id else []
         answer: Sequence[Mapping[str, Any]] = self._repeat(
-            lambda: self._get(f"/v1/health/node/{node}", [("consistent", "1"), *only]))
+            lambda: self._get(path("/v1/health/node", node), [("consistent", "1"), *only]))
         return answer or ()
 
     def nodes_with(self, meta: Mapping[str, str]) -> tuple[str, ...]:
         """The names of the nodes that carry this metadata."""
         wanted = [("node-meta", f"{key}:{value}") for key, value in sorted(meta.items())]
-        return tuple(item["Node"] for item in self._repeat(lambda: self._get("/v1/catalog/nodes", wanted)))
+        found: tuple[str, ...] = self._repeat(lambda: self._get(
+            "/v1/catalog/nodes", wanted, lambda answer: tuple(str(item["Node"]) for item in answer)))
+        return found
 
     def forget_node(self, node: str) -> None:
         """Take a node out of the catalog, with all its services and checks."""
@@ -248,51 +287,55 @@ class ConsulClient:
     def session_renew(self, session: str) -> bool:
         """Whether the session is still there; if so it lives for another TTL."""
         return bool(self._repeat(lambda: self._transport.put(
-            lambda response: response.code != 404, f"/v1/session/renew/{session}")))
+            lambda response: response.code != 404, path("/v1/session/renew", session))))
 
     def kv_acquire(self, key: str, session: str) -> bool:
         """Let a session hold a key; False where another one has it."""
-        return bool(self._repeat(lambda: self._transport.put(_json, f"/v1/kv/{key}", [("acquire", session)])))
+        return bool(self._repeat(lambda: self._transport.put(_json, key_path(key), [("acquire", session)])))
 
     def kv_holder(self, key: str) -> str:
         """The session that holds a key; "" where it does not exist, or nobody does."""
-        item = self._repeat(lambda: self._consul.kv.get(key, consistency="consistent")[1])
-        return str((item or {}).get("Session") or "")
+        sessions = self._kv(key, False, lambda item: str(item.get("Session") or ""))[1]
+        return sessions[0] if sessions else ""
 
     def kv_keys(self, prefix: str) -> frozenset[str]:
         """The keys below a prefix, without their values."""
         found = self._repeat(lambda: self._transport.get(
-            lambda response: [] if response.code == 404 else json.loads(response.body), f"/v1/kv/{prefix}",
+            lambda response: [] if response.code == 404 else json.loads(response.body), key_path(prefix),
             [("keys", "1")]))
         return frozenset(found)
 
     def kv_flagged(self, prefix: str) -> tuple[FlaggedKey, ...]:
         """Every key below a prefix with its flags. Empty also where the token may not read it."""
-        items = self._repeat(lambda: self._consul.kv.get(prefix, recurse=True, consistency="consistent")[1])
-        return tuple(FlaggedKey(e.key, e.value, e.index, int(item.get("Flags") or 0))
-                     for item in items or () for e in [codec.from_kv(item)])
+        def read(item: Mapping[str, Any]) -> FlaggedKey:
+            entry = codec.from_kv(item)
+            return FlaggedKey(entry.key, entry.value, entry.index, int(item.get("Flags") or 0))
+        return self._kv(prefix, True, read)[1]
 
     # --- how a call is made --------------------------------------------------------------------------------------
 
-    def _get(self, path: str, params: list[tuple[str, Any]]) -> Any:
-        return self._transport.get(_json, path, params)
+    def _get(self, path: str, params: list[tuple[str, Any]], read: Callable[[Any], Any] = lambda answer: answer) -> Any:
+        return self._transport.get(lambda response: read(_json(response)), path, params)
 
     def _long_poll(self, path: str, params: list[tuple[str, Any]], index: int,
                    wait_s: float = WAIT_S) -> tuple[Response, int]:
         # An index of 0 or below would mean "do not wait" at best; never send one. A wait of 0 is Consul's 5 minutes.
         waiting = [("index", index), ("wait", f"{max(1, round(1000 * wait_s))}ms")] if index > 0 else []
         timeout = wait_s * 17 / 16 + 5 if waiting else READ_TIMEOUT_S
-        answer, found = self._sanely(
+        answer, found = _named(
             lambda: self._transport.get(_with_index, path, [*params, *waiting], timeout=timeout))
         # An index that went backwards belongs to another history (a restored or emptied Consul): start over.
         return answer, (found if found >= index else 0)
 
     def _repeat(self, call: Callable[[], T]) -> T:
-        """Make a call that is safe to repeat, with patience only while Consul is believed to be well."""
+        """Make a call that is safe to repeat, with patience only while Consul is believed to be well. One that hangs is
+        not asked again: whoever calls has waited long enough.
+        """
+        began = time.monotonic()
         try:
-            result = self._sanely(call)
+            result = _named(call)
         except CatalogUnavailable:
-            if not (self._healthy and self._patience_s):
+            if not (self._healthy and self._patience_s) or time.monotonic() - began > HANGS_S:
                 self._healthy = False
                 raise
             result = self._patiently(call)
@@ -308,22 +351,23 @@ class ConsulClient:
             reraise=True,
         )
         try:
-            return retrying(lambda: self._sanely(call))
+            return retrying(lambda: _named(call))
         except CatalogUnavailable:
             self._healthy = False
             raise
 
-    @staticmethod
-    def _sanely(call: Callable[[], T]) -> T:
-        """What the library makes of a garbled answer, as one of our own exceptions."""
-        try:
-            return call()
-        except CatalogError:
-            raise
-        except consul.ConsulException as fault:
-            raise CatalogRejected(str(fault)) from None
-        except (ValueError, KeyError, TypeError, AttributeError) as fault:
-            raise CatalogUnavailable(f"Consul's answer could not be read: {type(fault).__name__}") from fault
+
+def _named(call: Callable[[], T]) -> T:
+    """What the library raises, as one of our own exceptions."""
+    try:
+        return call()
+    except consul.ConsulException as fault:
+        raise CatalogRejected(str(fault)) from None
+
+
+def _indexes(answer: Mapping[str, Any]) -> dict[str, int]:
+    """The new ModifyIndex of each key, of the answer to a transaction."""
+    return {r["KV"]["Key"]: int(r["KV"]["ModifyIndex"]) for r in answer.get("Results") or () if r.get("KV")}
 
 
 class _Library:

@@ -20,6 +20,10 @@ class CatalogRejected(CatalogError):
     """Consul understood the request and refused it for good (4xx): repeating it is pointless."""
 
 
+class NotAddressable(CatalogRejected):
+    """A name that no path of Consul's API can hold. Nothing was sent."""
+
+
 class NotRegistered(CatalogError):
     """The agent does not have the service or the check: it never had it, or it has lost it."""
 

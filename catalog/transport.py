@@ -8,6 +8,7 @@ for the library's own, which has no time-outs, follows HTTP_PROXY and lets envir
 import base64
 import os
 import ssl
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from email.message import Message
@@ -17,10 +18,12 @@ from urllib.parse import quote, urlencode
 from catalog.address import UNIX, Endpoint, verifies
 from catalog.connections import Connections, NotConnected
 from catalog.conversation import BadAnswer
-from catalog.errors import CatalogDenied, CatalogRejected, CatalogUnavailable, Conflict
+from catalog.errors import CatalogDenied, CatalogError, CatalogRejected, CatalogUnavailable, Conflict
+from catalog.paths import Path
 
 MAX_CONNECTIONS = 4  # per process (design section 5)
-READ_TIMEOUT_S = 10.0
+READ_TIMEOUT_S = 4.0  # of one request, whatever the number of addresses; long polls say how long they take
+MIN_TIMEOUT_S = 0.2
 
 Params = Sequence[tuple[str, Any]] | Mapping[str, Any] | None
 
@@ -106,37 +109,44 @@ class Transport:
 
     def get(self, callback: Callable[[Response], Any], path: str, params: Params = None, headers: Any = None,
             timeout: float = READ_TIMEOUT_S) -> Any:
-        return callback(self.request("GET", path, params, timeout=timeout))
+        return decoded(callback, self.request("GET", path, params, timeout=timeout))
 
     def put(self, callback: Callable[[Response], Any], path: str, params: Params = None, data: str | bytes = "",
             headers: Any = None) -> Any:
-        return callback(self.request("PUT", path, params, data))
+        return decoded(callback, self.request("PUT", path, params, data))
 
     def delete(self, callback: Callable[[Response], Any], path: str, params: Params = None, data: str | bytes = "",
                headers: Any = None) -> Any:
-        return callback(self.request("DELETE", path, params, data))
+        return decoded(callback, self.request("DELETE", path, params, data))
 
     def post(self, callback: Callable[[Response], Any], path: str, params: Params = None, headers: Any = None,
              data: str | bytes = "") -> Any:
-        return callback(self.request("POST", path, params, data))
+        return decoded(callback, self.request("POST", path, params, data))
 
     def request(self, method: str, path: str, params: Params = None, data: str | bytes = "",
                 timeout: float = READ_TIMEOUT_S) -> Response:
-        """One request, tried at each address in turn, beginning with the one that answered last.
+        """One request, tried at each address in turn, beginning with the one that answered last, for `timeout` seconds
+        altogether.
 
-        Only a connection that could not be made moves on to the next address for a write: a write that was sent may
-        have been carried out, and is not sent twice from here.
+        A write moves on to the next address only where the last one did nothing: a write that was sent may have been
+        carried out, and is not sent twice from here.
         """
-        target = quote(path, safe="/:") + _query(params)
+        until = time.monotonic() + timeout
+        target = (path if isinstance(path, Path) else quote(path, safe="/:")) + _query(params)
         body = data.encode() if isinstance(data, str) else data
         faults: list[str] = []
         first = self._working
         for turn in range(len(self._endpoints)):
             position = (first + turn) % len(self._endpoints)
+            # Each address that is left gets its share of the time, the last one all of it.
+            left = until - time.monotonic()
+            share = left / (len(self._endpoints) - turn) if timeout <= READ_TIMEOUT_S else left
+            if left <= 0:
+                break
             endpoint = self._endpoints[position]
             try:
                 with self._connections.to(endpoint) as connection:
-                    answer = connection.ask(method, target, self._headers(endpoint), body, timeout)
+                    answer = connection.ask(method, target, self._headers(endpoint), body, max(share, MIN_TIMEOUT_S))
             except NotConnected as fault:
                 faults.append(f"{endpoint.url}: {fault}")
             except OSError as fault:
@@ -144,9 +154,17 @@ class Transport:
                 if method != "GET":
                     break
             else:
-                self._working = position
                 text = answer.content.decode("utf-8", "replace")
-                return _judge(Response(answer.code, answer.headers, text, answer.content), endpoint, method, path)
+                try:
+                    found = _judge(Response(answer.code, answer.headers, text, answer.content), endpoint, method, path)
+                except CatalogUnavailable as fault:
+                    # This one has no leader, or no room: another may. A write may have been carried out all the same.
+                    faults.append(str(fault))
+                    if method != "GET" and not _has_refused(text):
+                        break
+                    continue
+                self._working = position
+                return found
         raise CatalogUnavailable("; ".join(faults))
 
     def _headers(self, endpoint: Endpoint) -> dict[str, str]:
@@ -157,6 +175,23 @@ class Transport:
         if self._basic:
             headers["Authorization"] = f"Basic {self._basic}"
         return headers
+
+
+def decoded(read: Callable[[Any], Any], answer: Any) -> Any:
+    """What `read` makes of an answer. Where that is other than an answer is, it is Consul's fault and not ours: raises
+    CatalogUnavailable. This alone is to say so; whatever else raises is a defect.
+    """
+    try:
+        return read(answer)
+    except CatalogError:
+        raise
+    except (ValueError, LookupError, TypeError, AttributeError) as fault:
+        raise CatalogUnavailable(f"Consul's answer could not be read: {type(fault).__name__}") from fault
+
+
+def _has_refused(text: str) -> bool:
+    """Whether an answer of 5xx says that nothing was done."""
+    return "No cluster leader" in text or "rate limit" in text.lower()
 
 
 def _query(params: Params) -> str:
@@ -187,6 +222,7 @@ def _judge(answer: Response, endpoint: Endpoint, method: str, path: str) -> Resp
         raise CatalogDenied(text)
     if code == 409:
         raise Conflict(text)
-    if code == 429 or code >= 500 or code < 400:
+    # Consul 1.21.5 says of a key's name that it does not take it in a 500, later ones in a 400.
+    if (code == 429 or code >= 500) and "invalid key name" not in said:
         raise CatalogUnavailable(text)
     raise CatalogRejected(text)

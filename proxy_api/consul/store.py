@@ -5,6 +5,7 @@ service since. Changes of different services do not get in each other's way. A w
 then asks Consul what became of it.
 """
 
+import contextlib
 import json
 import secrets
 from collections import deque
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 
 from catalog import codec
 from catalog.consul_client import ConsulClient
-from catalog.errors import CatalogDenied, CatalogUnavailable
+from catalog.errors import CatalogDenied, CatalogRejected, CatalogUnavailable
 from catalog.model import Instance, Operation
 from proxy_api.core import keys
 from proxy_api.core.errors import TooLarge
@@ -151,7 +152,9 @@ class Store:
         listed = self._client.services()  # raises CatalogDenied where an empty answer would mean "not allowed"
         found: dict[str, Sequence[Instance]] = {}
         if len(services) <= _FEW:
-            found.update((name, self._client.instances(name)) for name in services)
+            for name in services:
+                with contextlib.suppress(CatalogRejected):  # a name that no service has: nothing is known of it
+                    found[name] = self._client.instances(name)
         else:
             bulk: dict[str, list[Instance]] = {name: [] for name in services}
             for instance in self._client.all_instances():

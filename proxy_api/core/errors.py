@@ -43,6 +43,12 @@ class ConfigRejected(ProxyError):
     status = 400
 
 
+class Refused(ProxyError):
+    """Consul refused what the change needs, and would again; the text is its own."""
+
+    status = 400
+
+
 class Unauthorized(ProxyError):
     """The call changes something and carries no valid token."""
 

@@ -9,11 +9,11 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from catalog.errors import CatalogError, CatalogUnavailable, Conflict
+from catalog.errors import CatalogError, CatalogRejected, CatalogUnavailable, Conflict
 from proxy_api.consul.mirror import ConsulMirror, Store
 from proxy_api.core import bisect
 from proxy_api.core.bisect import Candidate, Changes
-from proxy_api.core.errors import ApplyFailed, NewerThanThis, ProxyError, Unavailable, UnknownService
+from proxy_api.core.errors import ApplyFailed, NewerThanThis, ProxyError, Refused, Unavailable, UnknownService
 from proxy_api.core.keys import Held, Records, Stored, Unreadable
 from proxy_api.core.outstanding import NOT_APPLIED_S, Refusals, after_check, outstanding, refusal
 from proxy_api.core.release import Release
@@ -109,6 +109,8 @@ class Passes:
             self._answers.refuse([call], fault)
         except Conflict:
             self._lost_race(call)
+        except CatalogRejected as fault:  # what this one asks for; others are not
+            self._answers.refuse([call], Refused(f"Consul refuses what {call.service} needs: {fault}"))
         except CatalogError as fault:
             self._mirror.failed(fault)
             self._answers.refuse([call], Unavailable(f"nothing was changed: {fault}"))
@@ -191,6 +193,8 @@ class Passes:
                 self._lost_race(one.call)
             except ProxyError as fault:
                 self._answers.refuse([one.call], fault)
+            except CatalogRejected as fault:
+                self._answers.refuse([one.call], Refused(f"Consul refuses the record of {name}: {fault}"))
             except CatalogError as fault:
                 self._mirror.failed(fault)
                 self._answers.refuse([one.call], Unavailable(_uncommitted(fault)))

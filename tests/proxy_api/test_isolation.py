@@ -176,3 +176,26 @@ def test_a_token_that_was_narrowed_empties_nothing(origins: dict[str, Origin]) -
                 assert token not in proxy.log.read_text()
                 file.write_text(file_token)
                 wait_until(lambda: proxy.api("/ready").json["Detail"] == [], 10, "well again")
+
+
+def test_nodes_with_odd_names_refuse_nobodys_change_and_no_recovery(
+        consul: ConsulServer, origins: dict[str, Origin]) -> None:
+    """Each made every reading by node fail, and with it every change and every recovery of the whole proxy."""
+    for number, node in enumerate(("x//y", "a/.", "..", "a\nb", "a b", "%2f")):
+        consul.put("/v1/catalog/register", {"Node": node, "Address": "10.0.0.1", "Service": {
+            "ID": f"odd{number}", "Service": "odd", "Port": 1000 + number}})
+    many = [f"m{n}" for n in range(6)]  # enough to be read by node
+    for name in many:
+        add(consul, name, origins["a"])
+    with ProxyProcess(consul.address) as proxy:
+        for name in many:
+            assert proxy.api("reconfigure", serviceName=name, servicePath=f"/{name}/").status == 200
+        assert proxy.api("reconfigure", serviceName="odd", servicePath="/odd", skipCheck="true").json["Servers"] == 6
+        proxy.kill9()
+        proxy.wipe()
+        proxy.start().wait_ready()
+        assert all(proxy.instances(f"/{name}/", requests=2) == {"a"} for name in many)
+        consul.deregister(f"n:{many[0]}_a:8080")
+        add(consul, many[0], origins["b"], id=f"n:{many[0]}_b:8080")
+        assert proxy.api("reconfigure", serviceName=many[0], servicePath=f"/{many[0]}/").status == 200
+        assert proxy.instances(f"/{many[0]}/") == {"b"}
