@@ -135,6 +135,7 @@ def test_every_module_of_a_program_with_rooms_lies_in_one() -> None:
     ("docker", {"engine.docker_engine"}),
     ("flask", {"proxy_api.api.views", "proxy_api.api.server"}),
     ("gunicorn", {"proxy_api.api.server"}),
+    ("re2", {"gotemplate.regexp"}),
 ])
 def test_a_library_has_one_door(library: str, owners: set[str]) -> None:
     assert {name for name in MODULES if any(within(i, {library}) for i in imports(name))} == owners

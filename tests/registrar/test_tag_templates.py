@@ -121,7 +121,8 @@ REFUSED = {
     "too few arguments": ("{{strSlice}}", "strSlice wants at least 1 argument, got 0"),
     "too many arguments": ('{{toUpper "a" "b"}}', "toUpper wants 1 argument, got 2"),
     "piped arguments count": ('{{"a" | split "," "b"}}', "split wants 2 arguments, got 3"),
-    "a pattern": ('{{matchAllElements "a(?!b)" .Config.Env}}', "matchAllElements: the pattern 'a(?!b)' has '(?!'"),
+    "a pattern": ('{{matchAllElements "a(?!b)" .Config.Env}}',
+                  "matchAllElements: the pattern 'a(?!b)' is none of Go's: invalid"),
     "a verb": ('{{printf "%x" 1}}', "printf: the verb '%x' is not supported"),
     "no web address": ('{{httpGet "file:///etc/passwd"}}', "httpGet: 'file:///etc/passwd' is not an http:// or https://"),
     "the JSON's name of a field": ("{{.Id}}", "Container has no field Id; did you mean ID?"),
@@ -156,7 +157,7 @@ FAULTS = {
     "a struct as a whole": ("{{.State}},b", ("b",), "a State as a whole cannot be printed; name one of its fields"),
     "no JSON": ('a{{jsonParse "x" "y"}},b', ("a", "b"), "jsonParse: there is no JSON: taken for empty"),
     "no such key": ('a{{jsonParse (httpGet "http://meta/all") "No::Way"}}', ("a",), "jsonParse: there is no No::Way"),
-    "a computed pattern": ('{{matchFirstElement (print "(") .Config.Env}},b', ("b",), "has a ( that is not closed"),
+    "a computed pattern": ('{{matchFirstElement (print "(") .Config.Env}},b', ("b",), "missing ): ("),
     "a computed address": ('{{httpGet (print "ftp://x")}},b', ("b",), "'ftp://x' is not an http:// or https://"),
     "too much work": ("{{range split `` .ID}}{{range split `` $.ID}}{{range split `` $.ID}}{{range split `` $.ID}}"
                       "{{end}}{{end}}{{end}}{{end}},b", (), "takes more than 100000 steps"),
