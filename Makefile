@@ -10,13 +10,19 @@ WORKERS ?= 4
 install:
 	@bash deploy/install.sh
 
-test: install lint
+# What must work beside the HAProxy of this system, each from a Debian suite.
+newer := $(foreach version,3.0 3.2 3.4,.tools/haproxy-$(version)/haproxy)
+
+.tools/haproxy-%/haproxy: deploy/fetch-haproxy.sh deploy/debian.sh | install
+	@echo "[HAProxy $*] fetching"; bash deploy/fetch-haproxy.sh $* .tools/haproxy-$*
+
+test: install $(newer) lint
 	$(python) -m deploy.engine run -- $(python) -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 lint: install
 	$(python) -m ruff check $(wildcard $(sources))
 	$(python) -m mypy
-	.venv/bin/shellcheck deploy/*.sh deploy/go-demo/* vagrant/*.sh .ci/run
+	.venv/bin/shellcheck -x deploy/*.sh deploy/go-demo/* vagrant/*.sh .ci/run
 
 demo: install
 	@KEEP=$(KEEP) $(python) -m deploy.demo

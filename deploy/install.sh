@@ -116,6 +116,7 @@ missing_packages() {
     command -v openssl >/dev/null || names+=(openssl)
     command -v curl >/dev/null || names+=(curl)
     command -v wrk >/dev/null || names+=(wrk) # the load of make bench
+    command -v patchelf >/dev/null || names+=(patchelf) # makes newer HAProxys run here
     say "${names[*]}"
 }
 

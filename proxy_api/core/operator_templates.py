@@ -19,6 +19,7 @@ from proxy_api.core.errors import InvalidTemplate
 from proxy_api.core.release import Admission, Release, Template, admit
 from proxy_api.core.sections import Custom
 
+_OUR_FRONTENDS = ("services", "stats")
 _DEFAULT_FILTERS = "passing"  # consul-template's, when a template names none
 
 
@@ -109,6 +110,7 @@ def render(templates: Sequence[Template], data: Data, shared_binds: Sequence[str
         frontend.extend(custom.frontend)
         own.extend(custom.sections)
         warnings.extend(custom.warnings)
+    warnings.extend(sections.refused_later(own, _OUR_FRONTENDS))
     return Custom(tuple(frontend), tuple(own), tuple(warnings))
 
 

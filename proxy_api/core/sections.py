@@ -5,7 +5,7 @@ reach beyond the service: `global`, and `defaults`, which changes every section 
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from proxy_api.core.errors import InvalidTemplate
@@ -86,6 +86,9 @@ def parse_sections(text: str) -> tuple[Section, ...]:
         if said[0] in _REFUSED:
             raise InvalidTemplate(f"the section {said[0]!r} is refused in a template: {_REFUSED[said[0]]}")
         if said[0] in KEYWORDS:
+            if len(said) > 2 and said[2] != "from":
+                raise InvalidTemplate(f"the line {line!r} has words behind the name of its section, where HAProxy takes "
+                                      "none: write the name alone")
             sections.append(Section(said[0], " ".join(said[1:]), ()))
         elif not sections:
             raise InvalidTemplate(f"the line {line!r} stands before any section; begin with one such as 'backend x'")
@@ -94,6 +97,18 @@ def parse_sections(text: str) -> tuple[Section, ...]:
     if not sections:
         raise InvalidTemplate("the text has no section")
     return tuple(sections)
+
+
+def refused_later(sections: Sequence[Section], ours: Sequence[str]) -> tuple[str, ...]:
+    """What of a text a newer HAProxy refuses although an older one takes it; `ours` are the frontends beside it."""
+    frontends = {*ours, *(_name(s) for s in sections if s.keyword == "frontend")}
+    backends = {_name(s) for s in sections if s.keyword in ("backend", "listen")}
+    return tuple(f"a frontend and a backend are both called {name}, which HAProxy refuses from 3.3 on: rename one"
+                 for name in sorted(frontends & backends))
+
+
+def _name(section: Section) -> str:
+    return section.name.split()[0] if section.name else ""
 
 
 def addresses(bind: str) -> tuple[str, ...]:

@@ -51,7 +51,7 @@ class Master:
             noted = int((self._base / "haproxy.pid").read_text())
         except (OSError, ValueError):
             noted = 0
-        if noted and self._is_ours(noted):
+        if noted and self.owns(noted):
             return noted
         found = self._pids()
         # Workers have the master's command line; only the master's parent is none of them.
@@ -67,9 +67,10 @@ class Master:
 
     def _pids(self) -> set[int]:
         """Master and workers, by the list of processes."""
-        return {pid for path in Path("/proc").glob("[0-9]*") if self._is_ours(pid := int(path.name))}
+        return {pid for path in Path("/proc").glob("[0-9]*") if self.owns(pid := int(path.name))}
 
-    def _is_ours(self, pid: int) -> bool:
+    def owns(self, pid: int) -> bool:
+        """Whether a process is this HAProxy's: its master, or a worker that has not ended."""
         try:
             words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
         except OSError:

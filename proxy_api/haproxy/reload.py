@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from proxy_api.core.errors import ApplyFailed
 from proxy_api.core.runtime import Command, MasterView, NotApplied
 from proxy_api.haproxy.processes import Master
-from proxy_api.haproxy.runtime_socket import NotRunning, RuntimeSocket, ask, until
+from proxy_api.haproxy.runtime_socket import LOOK_TIMEOUT_S, NotRunning, RuntimeSocket, ask, until
 
 RELOAD_TIMEOUT_S = 30
 _POLL_S = 0.005
@@ -63,7 +63,12 @@ class Reloader:
                 self._runtime.execute(commands)
 
     def _accepts(self, worker: int) -> bool:
-        """Whether a worker that is being replaced still takes connections: it does for some milliseconds more."""
+        """Whether a worker that is being replaced still takes connections: it does for some milliseconds more.
+
+        One that is gone is not asked: HAProxy 3 may take five seconds to say so, and its master keeps the connection.
+        """
+        if not self._master.owns(worker):
+            return False
         with contextlib.suppress(NotRunning):
-            return "Stopping: 0" in ask(self._master.socket, f"@!{worker} show info")
+            return "Stopping: 0" in ask(self._master.socket, f"@!{worker} show info", LOOK_TIMEOUT_S)
         return False

@@ -99,9 +99,11 @@ class Pulse:
 
 
 class Watchdog:
-    """The pulses of master and worker."""
+    """The pulses of master and worker, and the workers that reloads replaced."""
 
     def __init__(self, haproxy: Haproxy) -> None:
+        self._haproxy = haproxy
+        self._stopped_since: dict[int, float] = {}  # old workers
         self._master = Pulse(haproxy.master.socket, b"show proc\n")
         self._worker = Pulse(haproxy.runtime.path, b"show version\n")
         self.pulses = (self._master, self._worker)
@@ -125,6 +127,21 @@ class Watchdog:
         return ""
 
 
+    def stopped_old_workers(self) -> list[int]:
+        """Workers that a reload replaced and that are stopped: from HAProxy 3 on such a one keeps its share of the
+        connections that come in, and nobody answers them.
+        """
+        _, _, old = self._master.text.partition("# old workers")
+        pids = [int(pid) for pid in re.findall(r"^(\d+)\s+worker", old, re.MULTILINE)]
+        now = time.monotonic()
+        stopped = [pid for pid in pids if _standing(pid, locks=False) == _STOPPED and self._haproxy.master.owns(pid)]
+        self._stopped_since = {pid: self._stopped_since.get(pid, now) for pid in stopped}
+        return [pid for pid, since in self._stopped_since.items() if now - since >= SILENT_S]
+
+
+_STOPPED = "is stopped"
+
+
 def _standing(pid: int, locks: bool) -> str:
     """How a process can be seen not to run; "" where it cannot."""
     folder = Path(f"/proc/{pid}")
@@ -134,7 +151,7 @@ def _standing(pid: int, locks: bool) -> str:
     except (OSError, IndexError):
         return "is gone"
     if state in "Tt":
-        return "is stopped"
+        return _STOPPED
     if state in "ZXx":
         return "has ended"
     try:

@@ -146,6 +146,10 @@ class Supervisor:
             log.error("event=hung process=haproxy pid=%d reason=%s", self._proxy.pid, why)
             self._proxy.signal(signal.SIGKILL)
             self._haproxy.master.kill()
+        for pid in self._watchdog.stopped_old_workers() if self._proxy.pid else ():
+            log.error("event=hung process=haproxy-old-worker pid=%d reason=%s", pid, "it is stopped; it is ended")
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         self._writer_pulse.turn()
         # Python's threads wait for its own lock all the time.
         if self._writer.pid and (why := self._writer_pulse.hung(self._writer.pid, locks=False)):
