@@ -87,8 +87,8 @@ def parse_sections(text: str) -> tuple[Section, ...]:
             raise InvalidTemplate(f"the section {said[0]!r} is refused in a template: {_REFUSED[said[0]]}")
         if said[0] in KEYWORDS:
             if len(said) > 2 and said[2] != "from":
-                raise InvalidTemplate(f"the line {line!r} has words behind the name of its section, where HAProxy takes "
-                                      "none: write the name alone")
+                raise InvalidTemplate(f"the line {line!r} has words behind the name of its section, where HAProxy "
+                                      "takes none: write the name alone")
             sections.append(Section(said[0], " ".join(said[1:]), ()))
         elif not sections:
             raise InvalidTemplate(f"the line {line!r} stands before any section; begin with one such as 'backend x'")
