@@ -131,7 +131,7 @@ def test_every_module_of_a_program_with_rooms_lies_in_one() -> None:
 
 
 @pytest.mark.parametrize(("library", "owners"), [
-    ("consul", {"catalog.consul_client"}),
+    ("consul", {"catalog.calls"}),
     ("docker", {"engine.docker_engine"}),
     ("flask", {"proxy_api.api.views", "proxy_api.api.server"}),
     ("gunicorn", {"proxy_api.api.server"}),

@@ -1,15 +1,15 @@
-"""What changes without a reload: commands of HAProxy's runtime API, and whether what it then has is right. Core.
+"""What changes without a reload: commands of HAProxy's runtime API. Core.
 
 Servers of generated backends and entries of maps change this way (2.6 management guide, 9.3); everything else is
 structure. A command states the answer that means success, because on the socket an error is only text.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from proxy_api.core.backend_rules import ServerLine
 from proxy_api.core.memo import changes
+from proxy_api.core.observed import Maps, Names, backends_of, maps_of, servers_of
 from proxy_api.core.render import DIGEST_MAP, MAIN_FILE, BackendText, Rendered, ServiceText
 
 # What the map of the digest says while commands are carried out. Whatever ends them halfway, our own death included,
@@ -30,10 +30,6 @@ class Command:
     ok: str = ""
 
 
-# servers, as backend and name
-Names = frozenset[tuple[str, str]]
-# map file -> key -> value
-Maps = Mapping[str, Mapping[str, str]]
 
 
 def changed_maps(before: Rendered, wanted: Rendered) -> tuple[str, ...]:
@@ -41,13 +37,6 @@ def changed_maps(before: Rendered, wanted: Rendered) -> tuple[str, ...]:
     same = dict(before.config.files)
     return tuple(name for name, text in wanted.config.files
                  if name.endswith(".map") and name != DIGEST_MAP and same.get(name) != text)
-
-
-def maps_of(rendered: Rendered, names: Collection[str] | None = None) -> dict[str, dict[str, str]]:
-    """The maps, or those named, as key and value."""
-    return {name: dict(line.split(" ", 1) for line in text.splitlines())
-            for name, text in rendered.config.files
-            if name.endswith(".map") and name != DIGEST_MAP and (names is None or name in names)}
 
 
 def backend_changes(before: Rendered, wanted: Rendered) -> tuple[tuple[BackendText | None, BackendText | None], ...]:
@@ -92,7 +81,7 @@ def departures(before: Rendered, wanted: Rendered) -> Names:
     """The servers that are there before and not after, of backends that stay."""
     return frozenset((now.name, name) for was, now in backend_changes(before, wanted)
                      if was is not None and now is not None
-                     for name in _servers(was).keys() - _servers(now).keys())
+                     for name in servers_of(was).keys() - servers_of(now).keys())
 
 
 def commands(before: Rendered, wanted: Rendered, leaving: Iterable[tuple[str, str]],
@@ -107,7 +96,7 @@ def commands(before: Rendered, wanted: Rendered, leaving: Iterable[tuple[str, st
     for was, now in backend_changes(before, wanted):
         if was is None or now is None:
             continue  # of another structure
-        backend, here, there = now.name, _servers(was), _servers(now)
+        backend, here, there = now.name, servers_of(was), servers_of(now)
         for name, server in sorted(there.items()):
             if name not in here:
                 come += _enter(backend, server, wanted.check_options, (backend, name) in left, (backend, name) in down)
@@ -121,10 +110,6 @@ def commands(before: Rendered, wanted: Rendered, leaving: Iterable[tuple[str, st
 
 def _note(digest: str) -> Command:
     return Command(f"set map {DIGEST_MAP} digest {digest}")
-
-
-def _servers(backend: BackendText) -> dict[str, ServerLine]:
-    return {server.name: server for server in backend.servers}
 
 
 def _enter(backend: str, server: ServerLine, check_options: str, known: bool, down: bool) -> tuple[Command, ...]:
@@ -204,98 +189,6 @@ def _escaped(word: str) -> str:
     return word.replace("\\", "\\\\").replace(";", "\\;")
 
 
-class Seen(NamedTuple):
-    """A server as HAProxy has it. `active`: nobody keeps traffic from it; `checked`: HAProxy looks after it itself, and
-    `up` is what it found.
-    """
-
-    address: str
-    port: int
-    active: bool
-    weight: int
-    checked: bool
-    up: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Observed:
-    """What HAProxy says it has: backend -> server, and map file -> key -> value."""
-
-    servers: Mapping[str, Mapping[str, Seen]]
-    maps: Maps
-
-
-@dataclass(frozen=True, slots=True)
-class MasterView:
-    """What the master says of itself (`show proc`): its pid, the current worker's pid, and failed reloads so far."""
-
-    master: int
-    worker: int
-    failed: int
-
-
-def deviations(observed: Observed, wanted: Rendered, backends: Iterable[BackendText] | None = None,
-               maps: Collection[str] | None = None) -> tuple[str, ...]:
-    """How what HAProxy has differs from what is wanted, for people; nothing where it does not.
-
-    Of all backends and maps, or of those given. A server out of rotation that nobody wants is no difference: it is
-    about to be deleted. A server by name is HAProxy's to resolve.
-    """
-    found = []
-    for backend in backends_of(wanted) if backends is None else backends:
-        here, servers = observed.servers.get(backend.name, {}), _servers(backend)
-        for name, server in servers.items():
-            if name not in here:
-                found.append(f"{backend.name} lacks {name}")
-            elif not server.fixed and (wrong := _wrong(here[name], server)):
-                found.append(f"{backend.name}/{name} {wrong}")
-        found += [f"{backend.name} has {name}" for name in here if name not in servers and here[name].active]
-    for file, entries in maps_of(wanted, maps).items():
-        if observed.maps.get(file, {}) != entries:
-            found.append(f"{file} has other entries")
-    return tuple(found)
-
-
-def backends_of(rendered: Rendered) -> Iterable[BackendText]:
-    """Every generated backend."""
-    return (backend for service in rendered.services for backend in service.backends)
-
-
-def _wrong(seen: Seen, server: ServerLine) -> str:
-    if seen.checked != server.checked:
-        return "is checked" if seen.checked else "is not checked"
-    if not seen.active:
-        return "is out of rotation"
-    if (seen.address, seen.port) != (server.address, server.port):
-        return f"is at {seen.address}:{seen.port}"
-    return f"has weight {seen.weight}" if seen.weight != server.weight else ""
-
-
-@dataclass(frozen=True, slots=True)
-class Health:
-    """The servers that HAProxy cannot use, and the backends that have servers and none that it can."""
-
-    down: Names = frozenset()
-    dead: frozenset[str] = frozenset()
-
-
-def health(observed: Observed) -> Health:
-    """What HAProxy's checks have found."""
-    down = frozenset((backend, name) for backend, servers in observed.servers.items()
-                     for name, seen in servers.items() if seen.active and seen.checked and not seen.up)
-    dead = frozenset(backend for backend, servers in observed.servers.items()
-                     if any(s.active for s in servers.values())
-                     and all(not s.active or (s.checked and not s.up) for s in servers.values()))
-    return Health(down, dead)
-
-
-def keep_down(wanted: Rendered, down: Names) -> tuple[Command, ...]:
-    """The commands to a new worker, that takes every server for up, about those that are not."""
-    names = {backend for backend, _ in down}
-    return tuple(start_down(b.name, server.name) for b in backends_of(wanted) if b.name in names
-                 for server in b.servers if server.checked and (b.name, server.name) in down)
-
-
 def same_structure(before: Rendered, wanted: Rendered) -> bool:
     """Whether two configurations differ in nothing but what commands can change.
 
@@ -316,3 +209,10 @@ def _options_stay(was: ServiceText, now: ServiceText) -> bool:
     """Whether every server that is in both has the options that it had."""
     had = {(b.name, s.name): s.options for b in was.backends for s in b.servers}
     return all(had.get((b.name, s.name), s.options) == s.options for b in now.backends for s in b.servers)
+
+
+def keep_down(wanted: Rendered, down: Names) -> tuple[Command, ...]:
+    """The commands to a new worker, that takes every server for up, about those that are not."""
+    names = {backend for backend, _ in down}
+    return tuple(start_down(b.name, server.name) for b in backends_of(wanted) if b.name in names
+                 for server in b.servers if server.checked and (b.name, server.name) in down)

@@ -13,12 +13,13 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-from proxy_api.core import runtime
+from proxy_api.core import observed, runtime
 from proxy_api.core.errors import ApplyFailed, ProxyError
 from proxy_api.core.messages import Change
+from proxy_api.core.observed import Health, MasterView, Names
 from proxy_api.core.plan import Nothing, Plan, Reload, Runtime, plan
 from proxy_api.core.render import ConfigFiles, Rendered
-from proxy_api.core.runtime import Health, MasterView, Names, NotApplied
+from proxy_api.core.runtime import NotApplied
 from proxy_api.haproxy import tcp_probe
 from proxy_api.haproxy.protocols import Proxy
 from proxy_api.haproxy.tcp_probe import Address
@@ -139,11 +140,11 @@ class Applier:
         with contextlib.suppress(OSError):  # a disk that is full or gone shows at the next change
             self._proxy.files.flush()
         try:
-            observed = self._proxy.runtime.observe(None, runtime.maps_of(served))
+            looked = self._proxy.runtime.observe(None, observed.maps_of(served))
         except NotApplied:
             return  # it does not answer: the digest, asked for at every pass, says so too
-        found = [*runtime.deviations(observed, served), *self._replaced()]
-        self.health = runtime.health(observed)
+        found = [*observed.deviations(looked, served), *self._replaced()]
+        self.health = observed.health(looked)
         self._verify_at = now + max(VERIFY_S, VERIFY_REST * (time.monotonic() - now))
         if not self._proxy.files.is_whole(served.config.digest):
             found.append("its configuration on disk is another")
@@ -202,7 +203,7 @@ class Applier:
         """Which servers that HAProxy's checks had found down are so now."""
         try:
             backends = sorted({backend for backend, _ in self.health.down})
-            return runtime.health(self._proxy.runtime.observe(backends, ())).down if backends else frozenset()
+            return observed.health(self._proxy.runtime.observe(backends, ())).down if backends else frozenset()
         except NotApplied:
             return frozenset()
 
@@ -212,8 +213,8 @@ class Applier:
         maps = runtime.changed_maps(before, wanted)
         try:
             self._proxy.runtime.execute(runtime.commands(before, wanted, self._leaving, down))
-            observed = self._proxy.runtime.observe([backend.name for backend in moved], maps)
-            found = runtime.deviations(observed, wanted, moved, maps)
+            looked = self._proxy.runtime.observe([backend.name for backend in moved], maps)
+            found = observed.deviations(looked, wanted, moved, maps)
         except NotApplied as fault:
             found = (str(fault),)
         if found:

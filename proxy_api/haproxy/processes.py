@@ -7,7 +7,7 @@ import re
 import signal
 from pathlib import Path
 
-from proxy_api.core.runtime import MasterView
+from proxy_api.core.observed import MasterView
 from proxy_api.haproxy.runtime_socket import LOOK_TIMEOUT_S, NotRunning, ask
 
 # All that HAProxy gets of the environment: a template may refer to it, and ours holds tokens.

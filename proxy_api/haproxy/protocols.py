@@ -3,8 +3,9 @@
 from collections.abc import Iterable
 from typing import Protocol
 
+from proxy_api.core.observed import MasterView, Observed
 from proxy_api.core.render import ConfigFiles
-from proxy_api.core.runtime import Command, MasterView, Observed
+from proxy_api.core.runtime import Command
 
 
 class Files(Protocol):

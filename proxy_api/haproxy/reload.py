@@ -5,7 +5,8 @@ import time
 from collections.abc import Iterable
 
 from proxy_api.core.errors import ApplyFailed
-from proxy_api.core.runtime import Command, MasterView, NotApplied
+from proxy_api.core.observed import MasterView
+from proxy_api.core.runtime import Command, NotApplied
 from proxy_api.haproxy.processes import Master
 from proxy_api.haproxy.runtime_socket import LOOK_TIMEOUT_S, NotRunning, RuntimeSocket, ask, until
 

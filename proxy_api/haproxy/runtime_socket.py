@@ -9,8 +9,9 @@ import socket
 import time
 from collections.abc import Callable, Iterable, Iterator
 
+from proxy_api.core.observed import Observed, Seen
 from proxy_api.core.render import DIGEST_MAP
-from proxy_api.core.runtime import Command, NotApplied, Observed, Seen
+from proxy_api.core.runtime import Command, NotApplied
 
 SOCKET_TIMEOUT_S = 5
 LOOK_TIMEOUT_S = 1  # for a question that is asked all the time: a HAProxy that hangs must not hang who asks

@@ -6,9 +6,9 @@ from proxy_api.core import admission, routing
 from proxy_api.core.bisect import Candidate
 from proxy_api.core.keys import Held, Stored
 from proxy_api.core.messages import Outcome
+from proxy_api.core.observed import Health
 from proxy_api.core.plan import Plan
 from proxy_api.core.release import Release
-from proxy_api.core.runtime import Health
 from proxy_api.core.state import Service
 from proxy_api.haproxy.apply import word
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from proxy_api.core.bisect import Candidate
 from proxy_api.core.keys import Records, Stored
 from proxy_api.core.messages import Report, ServiceReport
-from proxy_api.core.runtime import Health
+from proxy_api.core.observed import Health
 from proxy_api.writer.outcomes import no_answer, usable_servers
 
 log = logging.getLogger("proxy-api")

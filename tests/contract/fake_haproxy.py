@@ -9,8 +9,9 @@ import re
 from collections.abc import Iterable, Iterator
 
 from proxy_api.core.errors import ApplyFailed, ConfigRejected
+from proxy_api.core.observed import MasterView, Observed, Seen
 from proxy_api.core.render import DIGEST_MAP, MAIN_FILE, ConfigFiles
-from proxy_api.core.runtime import Command, MasterView, NotApplied, Observed, Seen
+from proxy_api.core.runtime import Command, NotApplied
 
 _SERVER = re.compile(r"server (\S+) \[?([^ \]]+)\]?:(\d+)(?: weight (\d+))?( check)?")
 _SET = re.compile(r"set server (\S+)/(\S+) (state|addr|weight|health) (\S+)(?: port (\d+))?")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from deploy.local import loopback_address, run, wait_until
-from proxy_api.core import runtime
+from proxy_api.core import observed, runtime
 from proxy_api.core.errors import ApplyFailed, ConfigRejected
 from proxy_api.core.render import Bind, Rendered, Renderer, Surroundings
 from proxy_api.core.runtime import Command, NotApplied
@@ -87,12 +87,12 @@ def test_every_change_ends_with_what_was_wanted(part: Part) -> None:
         wanted = part.rendered(*services)
         assert type(applier.apply(before, wanted, asked=True)).__name__ == how, sentence
         applier.keep(wanted)
-        observed = part.proxy.runtime.observe(None, runtime.maps_of(wanted))
-        assert runtime.deviations(observed, wanted) == (), sentence
+        looked = part.proxy.runtime.observe(None, observed.maps_of(wanted))
+        assert observed.deviations(looked, wanted) == (), sentence
         assert {backend: {(seen.address, seen.port, seen.weight, seen.checked) for seen in found.values()}
-                for backend, found in observed.servers.items()} == {
+                for backend, found in looked.servers.items()} == {
             b.name: {(s.address, s.port, s.weight, s.checked) for s in b.servers}
-            for b in runtime.backends_of(wanted) if b.servers}, sentence
+            for b in observed.backends_of(wanted) if b.servers}, sentence
         assert part.proxy.runtime.serving() == wanted.config.digest == part.proxy.files.current_digest()
         before = wanted
 

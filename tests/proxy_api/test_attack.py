@@ -12,7 +12,7 @@ import pytest
 
 from deploy.local import ConsulServer, ProxyProcess, Reply, http_request, wait_until
 from deploy.origin import Origin
-from proxy_api.core.runtime import MasterView
+from proxy_api.core.observed import MasterView
 from proxy_api.haproxy.control import Haproxy
 from proxy_api.haproxy.runtime_socket import NotRunning
 from tests.stored import stored

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from deploy.local import loopback_address, run, wait_until
+from proxy_api.core.observed import MasterView
 from proxy_api.core.render import Bind, Surroundings, render
-from proxy_api.core.runtime import MasterView
 from proxy_api.core.state import ProxyState
 from proxy_api.haproxy.control import Haproxy
 from proxy_api.haproxy.global_config import text_environment

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy_api.core.runtime import MasterView
+from proxy_api.core.observed import MasterView
 from proxy_api.haproxy.reload import Reloader
 
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from catalog.model import Instance
 from deploy.local import ConsulServer, ProxyProcess, loopback_address, run, wait_until
 from deploy.origin import Origin
-from proxy_api.core import runtime
+from proxy_api.core import observed, runtime
 from proxy_api.core.errors import ApplyFailed
 from proxy_api.core.plan import Nothing, Reload, Runtime, plan
 from proxy_api.core.release import Release, admit
@@ -200,14 +200,14 @@ def test_after_any_sequence_haproxy_has_exactly_what_was_wanted(live: Live, sequ
     for state in sequence:
         live.bring(state)
         assert live.served is not None
-        observed = live.haproxy.runtime.observe(None, runtime.maps_of(live.served))
-        assert runtime.deviations(observed, live.served) == ()
+        looked = live.haproxy.runtime.observe(None, observed.maps_of(live.served))
+        assert observed.deviations(looked, live.served) == ()
         here = {backend: {name for name, seen in found.items() if seen.active}
-                for backend, found in observed.servers.items()}
+                for backend, found in looked.servers.items()}
         wanted = {backend_of(s.spec): {server.name for server in s.servers} for s in state.services if s.servers}
         assert {backend: found for backend, found in here.items() if found} == wanted
         assert {(backend_of(s.spec), server.name): server.weight for s in state.services for server in s.servers} == {
-            (backend, name): seen.weight for backend, found in observed.servers.items()
+            (backend, name): seen.weight for backend, found in looked.servers.items()
             for name, seen in found.items() if seen.active}
         assert live.haproxy.runtime.serving() == live.served.config.digest == live.haproxy.files.current_digest()
 
@@ -253,18 +253,18 @@ def test_what_somebody_changes_over_the_socket_is_found_and_put_right(
     assert live.served is not None
     for line in commands:
         live.haproxy.runtime.ask(line)
-    found = runtime.deviations(live.haproxy.runtime.observe(None, runtime.maps_of(live.served)), live.served)
+    found = observed.deviations(live.haproxy.runtime.observe(None, observed.maps_of(live.served)), live.served)
     assert found == (told,)
     fresh = Applier(live.haproxy, drain_s=0)
     fresh.keep(live.served)
-    assert runtime.deviations(live.haproxy.runtime.observe(None, runtime.maps_of(live.served)), live.served) == ()
+    assert observed.deviations(live.haproxy.runtime.observe(None, observed.maps_of(live.served)), live.served) == ()
     assert (fresh.drifts, fresh.interference()) == (1, told)
 
 
 def ups(live: Live) -> dict[int, bool]:
     """Of m's servers, by port: whether HAProxy sends them requests."""
-    observed = live.haproxy.runtime.observe(["m-be"], [])
-    return {seen.port: seen.up and seen.active for seen in observed.servers["m-be"].values()}
+    looked = live.haproxy.runtime.observe(["m-be"], [])
+    return {seen.port: seen.up and seen.active for seen in looked.servers["m-be"].values()}
 
 
 def test_only_who_answers_gets_requests_from_the_start(live: Live) -> None:
