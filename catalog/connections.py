@@ -1,15 +1,17 @@
-"""Connections to Consul: opened with its TLS settings, kept for the next call, never more than a few at once. Edge."""
+"""Connections to Consul: opened with its TLS settings, and kept for the next call in urllib3's pools. Edge."""
 
 import os
 import socket
 import ssl
 import threading
-import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
+
+from urllib3.connection import HTTPConnection
+from urllib3.connectionpool import HTTPConnectionPool
 
 from catalog.address import UNIX, Endpoint
-from catalog.conversation import Conversation
 
 CONNECT_TIMEOUT_S = 2.0
 # A long poll is silent for a minute, so only the kernel can tell a Consul that is cut off from one that has no news:
@@ -28,64 +30,22 @@ class NotConnected(Exception):
     """No connection was made, so nothing was sent. The text is a short cause."""
 
 
-class Connections:
-    """At most `limit` connections, whatever the number of addresses and of threads; more callers wait."""
+class Opener:
+    """Opens connections with these TLS settings. `server_name` is in the certificate, where that is not the host's."""
 
-    def __init__(self, limit: int, ca: str | bool, client_cert: tuple[str, str] | None, server_name: str = "") -> None:
-        self._ca, self._client_cert, self._limit = ca, client_cert, limit
-        self._server_name = server_name  # in the certificate, where it is not the host's
-        self._turn = threading.Semaphore(limit)
-        self._lock = threading.Lock()
-        self._busy = 0
-        self._idle: list[tuple[Endpoint, Conversation]] = []
-        weakref.finalize(self, _close, self._idle)
+    def __init__(self, ca: str | bool, client_cert: tuple[str, str] | None, server_name: str) -> None:
+        self._ca, self._client_cert, self._server_name = ca, client_cert, server_name
 
-    @contextmanager
-    def to(self, endpoint: Endpoint) -> Iterator[Conversation]:
-        """A connection for one request. Raises NotConnected."""
-        with self._turn:
-            with self._lock:
-                self._busy += 1
-            kept: list[tuple[Endpoint, Conversation]] = []
-            try:
-                conversation = self._kept(endpoint) or self._opened(endpoint)
-                try:
-                    yield conversation
-                finally:
-                    if conversation.reusable:
-                        kept.append((endpoint, conversation))
-                    else:
-                        conversation.close()
-            finally:
-                with self._lock:
-                    self._busy -= 1
-                    self._idle += kept
-
-    def _kept(self, endpoint: Endpoint) -> Conversation | None:
-        """Of those that are still open, the one that was used last."""
-        while True:
-            with self._lock:
-                place = next((n for n in reversed(range(len(self._idle))) if self._idle[n][0] == endpoint), None)
-                if place is None:
-                    return None
-                _, conversation = self._idle.pop(place)
-            if conversation.is_open:
-                return conversation
-            conversation.close()
-
-    def _opened(self, endpoint: Endpoint) -> Conversation:
-        with self._lock:
-            # Those that are kept for another address make room.
-            surplus = [self._idle.pop(0) for _ in range(self._busy + len(self._idle) - self._limit)]
-        _close(surplus)
+    def open(self, endpoint: Endpoint) -> socket.socket:
+        """A new connection. Raises NotConnected."""
         try:
-            return Conversation(self._connection(endpoint))
+            return self._opened(endpoint)
         except TimeoutError:
             raise NotConnected(f"no connection within {CONNECT_TIMEOUT_S:.0f} s") from None
         except (OSError, UnicodeError) as fault:  # a name that is none is a UnicodeError
             raise NotConnected(_cause(fault)) from None
 
-    def _connection(self, endpoint: Endpoint) -> socket.socket:
+    def _opened(self, endpoint: Endpoint) -> socket.socket:
         if endpoint.scheme == UNIX:
             return _socket(endpoint.host)
         # The files are read for each connection: they may have been renewed since the last one.
@@ -118,6 +78,41 @@ class Connections:
         return context
 
 
+class Pools:
+    """At most `limit` connections, whatever the number of addresses and of threads; more callers wait."""
+
+    def __init__(self, limit: int, opener: Opener) -> None:
+        self._limit, self._opener = limit, opener
+        self._turn = threading.Semaphore(limit)
+        self._lock = threading.Lock()
+        self._pools: dict[Endpoint, HTTPConnectionPool] = {}
+
+    @contextmanager
+    def to(self, endpoint: Endpoint) -> Iterator[HTTPConnectionPool]:
+        """The pool of an address, for one request. What its connections raise is NotConnected or urllib3's."""
+        with self._turn:
+            with self._lock:
+                # Those that are kept for another address make room.
+                surplus = [self._pools.pop(other) for other in list(self._pools) if other != endpoint]
+                pool = self._pools.setdefault(endpoint, self._pools.get(endpoint) or self._made(endpoint))
+            for other in surplus:
+                other.close()
+            yield pool
+
+    def _made(self, endpoint: Endpoint) -> HTTPConnectionPool:
+        opener = self._opener
+
+        class Connection(HTTPConnection):
+            """One that is opened here; TLS, if there is any, is its socket's."""
+
+            def _new_conn(self) -> socket.socket:
+                return opener.open(endpoint)
+
+        pool: Any = HTTPConnectionPool("localhost", maxsize=self._limit, block=False)
+        pool.ConnectionCls = Connection
+        return pool  # type: ignore[no-any-return]
+
+
 def _socket(path: str) -> socket.socket:
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
@@ -127,11 +122,6 @@ def _socket(path: str) -> socket.socket:
         connection.close()
         raise
     return connection
-
-
-def _close(connections: Sequence[tuple[Endpoint, Conversation]]) -> None:
-    for _, conversation in connections:
-        conversation.close()
 
 
 @contextmanager

@@ -6,18 +6,21 @@ for the library's own, which has no time-outs, follows HTTP_PROXY and lets envir
 """
 
 import base64
+import http.client
 import os
 import ssl
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from email.message import Message
+from http.client import RemoteDisconnected
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode
 
+from urllib3.exceptions import HTTPError, IncompleteRead, ReadTimeoutError
+from urllib3.util import Timeout
+
 from catalog.address import UNIX, Endpoint, verifies
-from catalog.connections import Connections, NotConnected
-from catalog.conversation import BadAnswer
+from catalog.connections import CONNECT_TIMEOUT_S, NotConnected, Opener, Pools
 from catalog.errors import CatalogDenied, CatalogError, CatalogRejected, CatalogUnavailable, Conflict
 from catalog.paths import Path
 
@@ -32,7 +35,7 @@ class Response(NamedTuple):
     """An answer in the shape that python-consul2's callbacks take apart."""
 
     code: int
-    headers: Message
+    headers: Mapping[str, str]
     body: str
     content: bytes
 
@@ -105,7 +108,7 @@ class Transport:
         self._working = 0
         self._token = TokenSource(access)
         self._basic = base64.b64encode(access.basic_auth.encode()).decode()
-        self._connections = Connections(MAX_CONNECTIONS, access.ca, access.client_cert, access.server_name)
+        self._pools = Pools(MAX_CONNECTIONS, Opener(access.ca, access.client_cert, access.server_name))
 
     def get(self, callback: Callable[[Response], Any], path: str, params: Params = None, headers: Any = None,
             timeout: float = READ_TIMEOUT_S) -> Any:
@@ -145,18 +148,22 @@ class Transport:
                 break
             endpoint = self._endpoints[position]
             try:
-                with self._connections.to(endpoint) as connection:
-                    answer = connection.ask(method, target, self._headers(endpoint), body, max(share, MIN_TIMEOUT_S))
+                headers = self._headers(endpoint)
+                with self._pools.to(endpoint) as pool:
+                    answer = pool.urlopen(
+                        method, target, body or None, headers, retries=False, redirect=False, assert_same_host=False,
+                        timeout=Timeout(connect=CONNECT_TIMEOUT_S, read=max(share, MIN_TIMEOUT_S)))
+                content = answer.data
             except NotConnected as fault:
                 faults.append(f"{endpoint.url}: {fault}")
-            except OSError as fault:
+            except (OSError, HTTPError) as fault:
                 faults.append(f"{endpoint.url}: {_plain(fault)}")
                 if method != "GET":
                     break
             else:
-                text = answer.content.decode("utf-8", "replace")
+                text = content.decode("utf-8", "replace")
                 try:
-                    found = _judge(Response(answer.code, answer.headers, text, answer.content), endpoint, method, path)
+                    found = _judge(Response(answer.status, answer.headers, text, content), endpoint, method, path)
                 except CatalogUnavailable as fault:
                     # This one has no leader, or no room: another may. A write may have been carried out all the same.
                     faults.append(str(fault))
@@ -200,15 +207,25 @@ def _query(params: Params) -> str:
     return f"?{urlencode(given)}" if given else ""
 
 
-def _plain(fault: OSError) -> str:
-    """A short cause."""
-    if isinstance(fault, BadAnswer):
-        return str(fault)
-    if isinstance(fault, TimeoutError):
+def _plain(fault: BaseException) -> str:
+    """A short cause. urllib3 wraps what the connection raised."""
+    causes = [fault, *(arg for arg in fault.args if isinstance(arg, BaseException))]
+    if isinstance(fault, ReadTimeoutError) or any(isinstance(cause, TimeoutError) for cause in causes):
         return "no answer in time"
-    if isinstance(fault, ssl.SSLError):
-        return f"TLS failed: {fault.reason or fault.strerror}"
-    return "connection reset" if isinstance(fault, ConnectionResetError) else fault.strerror or type(fault).__name__
+    for cause in causes[::-1]:
+        if isinstance(cause, ssl.SSLError):
+            return f"TLS failed: {cause.reason or cause.strerror}"
+        if isinstance(cause, RemoteDisconnected):
+            return "connection closed without an answer"
+        if isinstance(cause, IncompleteRead | http.client.IncompleteRead):
+            return "connection closed in the middle of an answer"
+        if isinstance(cause, http.client.HTTPException):
+            return "its answer is not HTTP"
+        if isinstance(cause, ConnectionResetError):
+            return "connection reset"
+        if isinstance(cause, OSError):
+            return cause.strerror or type(cause).__name__
+    return "its answer is not HTTP"
 
 
 def _judge(answer: Response, endpoint: Endpoint, method: str, path: str) -> Response:

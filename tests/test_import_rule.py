@@ -162,7 +162,7 @@ def test_no_program_imports_what_only_tests_and_the_demo_have() -> None:
 
 def test_the_shell_knows_edges_only_by_its_own_protocols() -> None:
     doors = {"engine.docker_engine", "registrar.status.server", "catalog.consul_client", "catalog.transport",
-             "catalog.connections", "catalog.conversation"}
+             "catalog.connections"}
     for name in MODULES:
         if within(name, {"registrar.shell"}):
             assert sorted(i for i in imports(name) if within(i, doors)) == [], name
