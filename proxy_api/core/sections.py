@@ -24,11 +24,15 @@ _REFUSED = {
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A section of a configuration: `frontend x` and its lines, stripped, without comments and blanks."""
+    """A section of a configuration: `frontend x` and its lines, stripped, without comments and blanks.
+
+    `ignored`: what stood behind the name of a backend, and is left out.
+    """
 
     keyword: str
     name: str
     lines: tuple[str, ...]
+    ignored: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +90,8 @@ def parse_sections(text: str) -> tuple[Section, ...]:
         if said[0] in _REFUSED:
             raise InvalidTemplate(f"the section {said[0]!r} is refused in a template: {_REFUSED[said[0]]}")
         if said[0] in KEYWORDS:
-            if len(said) > 2 and said[2] != "from":
-                raise InvalidTemplate(f"the line {line!r} has words behind the name of its section, where HAProxy "
-                                      "takes none: write the name alone")
-            sections.append(Section(said[0], " ".join(said[1:]), ()))
+            kept = said if said[0] != "backend" else said[:4 if said[2:3] == ["from"] else 2]
+            sections.append(Section(said[0], " ".join(kept[1:]), (), " ".join(said[len(kept):])))
         elif not sections:
             raise InvalidTemplate(f"the line {line!r} stands before any section; begin with one such as 'backend x'")
         else:
@@ -100,11 +102,18 @@ def parse_sections(text: str) -> tuple[Section, ...]:
 
 
 def refused_later(sections: Sequence[Section], ours: Sequence[str]) -> tuple[str, ...]:
-    """What of a text a newer HAProxy refuses although an older one takes it; `ours` are the frontends beside it."""
+    """What of a text a newer HAProxy refuses although an older one takes it; `ours` are the frontends beside it.
+
+    Words behind the name of a backend mean nothing to HAProxy up to 3.1 and end the start of 3.2.
+    """
     frontends = {*ours, *(_name(s) for s in sections if s.keyword == "frontend")}
     backends = {_name(s) for s in sections if s.keyword in ("backend", "listen")}
-    return tuple(f"a frontend and a backend are both called {name}, which HAProxy refuses from 3.3 on: rename one"
-                 for name in sorted(frontends & backends))
+    return (
+        *(f"a frontend and a backend are both called {name}, which HAProxy refuses from 3.3 on: rename one"
+          for name in sorted(frontends & backends)),
+        *(f"the words {s.ignored!r} behind 'backend {_name(s)}' mean nothing and are left out: "
+          "newer HAProxies refuse them" for s in sections if s.ignored),
+    )
 
 
 def _name(section: Section) -> str:

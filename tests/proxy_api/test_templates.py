@@ -28,7 +28,7 @@ backend go-demo-be
 FE = """    acl url_go-demo path_beg /demo
     use_backend go-demo-be if url_go-demo
 """
-BE = ARTICLE[ARTICLE.index("backend"):]
+BE = ARTICLE[ARTICLE.index("backend go-demo-be\n"):]
 BE_J2 = """backend go-demo-be
 {% for e in service("go-demo", "any") %}
     server {{ e.Node }}_{{ loop.index0 }}_{{ e.Port }} {{ e.Address }}:{{ e.Port }} check
