@@ -50,8 +50,9 @@ class ExternalNodes(Calls):
         """
         body = json.dumps({"Node": node, "Name": name, "TTL": ttl, "LockDelay": "0s", "Behavior": "delete",
                            "Checks": []})
-        answer: str = self._repeat(lambda: self._transport.put(json_of, "/v1/session/create", None, body)["ID"])
-        return answer
+        def send() -> str:
+            return str(self._transport.put(lambda answer: json_of(answer)["ID"], "/v1/session/create", None, body))
+        return self._repeat(send)
 
     def session_renew(self, session: str) -> bool:
         """Whether the session is still there; if so it lives for another TTL."""

@@ -6,6 +6,7 @@ after its last renewal. There are two of them, renewed in turn: whenever a regis
 last renewal a turn or more before, so that its end is never a full 20 s away.
 """
 
+import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
@@ -22,14 +23,25 @@ TURN_S = 3.0
 RETRY_S = 1.0
 
 
+# What Consul 1.21.5 refuses in a key, and what it, 1.21.6 or a client on the way takes for a step in a path.
+_ODD = re.compile(r"[^A-Za-z0-9_,./?&-]|\.(?=\.)|(?<![^/])\.(?![^/])|/(?=/)|^/|/$")
+_ESCAPED = re.compile(r"(?:=[0-9A-F]{2})+")
+
+
 def keys_of(node: str) -> tuple[str, ...]:
-    """The keys that a living registrar of this node holds."""
-    return tuple(f"{PREFIX}{node}{half}" for half in HALVES)
+    """The keys that a living registrar of this node holds. What a key cannot hold of a name stands there as =HEX."""
+    name = _ODD.sub(lambda odd: "".join(f"={byte:02X}" for byte in odd[0].encode()), node)
+    return tuple(f"{PREFIX}{name}{half}" for half in HALVES)
+
+
+def _node_of(key: str) -> str:
+    name = key.removeprefix(PREFIX).removesuffix(HALVES[0])
+    return _ESCAPED.sub(lambda escaped: bytes.fromhex(escaped[0].replace("=", "")).decode(errors="replace"), name)
 
 
 def holders(keys: frozenset[str]) -> frozenset[str]:
     """The nodes that hold their whole lease, of the keys below the prefix."""
-    nodes = {key.removeprefix(PREFIX).removesuffix(HALVES[0]) for key in keys if key.endswith(HALVES[0])}
+    nodes = {_node_of(key) for key in keys if key.endswith(HALVES[0])}
     return frozenset(node for node in nodes if keys.issuperset(keys_of(node)))
 
 

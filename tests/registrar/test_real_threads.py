@@ -18,6 +18,8 @@ from deploy.local import (
     loopback_address,
     wait_until,
 )
+from registrar.consul.lease import Lease
+from registrar.consul.node_watch import NodeWatch
 from registrar.status.journal import Journal
 from registrar.status.server import StatusServer
 from tests.consul_gate import Gate
@@ -61,17 +63,51 @@ def test_an_event_that_makes_no_sense_does_not_end_the_hearing_of_events(consul,
         assert 'what="thread events" why="AttributeError' in registrar.output()
 
 
-def test_a_defect_in_the_lease_and_in_the_watch_over_nodes_is_over_when_its_cause_is(consul, label):
+def test_an_answer_that_makes_no_sense_is_told_of_consul_and_ends_neither_lease_nor_watch(consul, label):
     with Gate(consul.address) as gate, Container(labels=label, env=WEB):
         gate.answer = lambda method, path: (200, "[1]") if path.startswith("/v1/catalog/nodes") else None
         with start(f"consul-catalog://{gate.address}", label) as registrar:
             wait_until(lambda: consul.instances("web"), 20)
-            wait_until(lambda: ill(registrar) == {"lease", "watch-nodes"}, 30)
-            assert set(registrar.get("/ready").json()["reasons"]) >= {"thread lease", "thread watch-nodes"}
+            reasons = wait_until(lambda: (r := registrar.get("/ready").json()["reasons"]).keys() >= {
+                "lease", "watch-nodes"} and r, 30)
+            assert reasons["lease"] == "Consul's answer could not be read: TypeError"
+            assert ill(registrar) == set(), "it is not registrar that is ill"
             gate.answer = lambda method, path: None
-            wait_until(lambda: ill(registrar) == set(), 30)
             wait_until(lambda: len(consul.get_json("/v1/kv/registrar/alive/?keys")) == 2, 30)
             registrar.wait_ready()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # how the test ends the thread
+@pytest.mark.parametrize("thread", ["lease", "watch-nodes"])
+def test_a_defect_in_the_lease_and_in_the_watch_over_nodes_is_over_when_its_cause_is(thread):
+    consul = Defective()
+    journal = Journal(logging.getLogger("test.threads"))
+    lasting = (Lease(consul, lambda: "n1", journal) if thread == "lease" else
+               NodeWatch(consul, 3600, journal))
+    lasting.start()
+    wait_until(lambda: lasting.ill.startswith("TypeError: ours"), 20)
+    assert set(journal.troubles()) == {f"thread {thread}"}
+    consul.defect = None
+    wait_until(lambda: not lasting.ill and not journal.troubles(), 20)
+    consul.defect = SystemExit  # ends the thread, which is a daemon and has no other end
+    wait_until(lambda: lasting.ill == "it has ended", 20)
+
+
+class Defective:
+    """As much of Consul as lease and node watch ask before their first write, with a defect of ours in it."""
+
+    defect = TypeError
+
+    def nodes_with(self, meta):
+        if self.defect:
+            raise self.defect("ours")
+        return ()
+
+    def kv_keys(self, prefix):
+        return frozenset()
+
+    def wait_for_kv(self, prefix, index, wait_s):
+        return index
 
 
 def test_a_defect_ends_a_single_pass_and_leaves_nobody_waiting(consul):
