@@ -56,7 +56,7 @@ def test_consul_away_later_serves_on_refuses_changes_and_converges_after(a: Orig
         consul.start()
         add(consul, "x", b)
         wait_until(lambda: proxy.instances("/x") == {"a", "b"}, 4, "it follows again")
-        assert proxy.api("/ready").json["Detail"] == []
+        wait_until(lambda: proxy.api("/ready").json["Detail"] == [], 4, "the trouble is over")
 
 
 def test_a_start_without_consul_serves_the_last_good_configuration_from_disk(a: Origin) -> None:

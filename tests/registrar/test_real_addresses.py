@@ -60,10 +60,10 @@ def free_run(count):
 
 
 def between_restarts(document):
-    """Restarting, and for two seconds more: the engine doubles the pause, from 100 ms, after each restart."""
+    """Restarting, and for six seconds more: the engine doubles the pause, from 100 ms, after each restart."""
     ended = datetime.fromisoformat(document["State"]["FinishedAt"][:19] + "+00:00")
     pause = 0.1 * 2 ** document["RestartCount"]
-    return document["State"]["Restarting"] and pause - (datetime.now(UTC) - ended).total_seconds() > 2
+    return document["State"]["Restarting"] and pause - (datetime.now(UTC) - ended).total_seconds() > 6
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +125,7 @@ def rows(go_demo_image, module_consul):
             ExposedPorts={"18401/tcp": {}}, Env=[f"PORT={free_port()}"]))
         image_id = client.inspect_image(IMAGE)["Id"]
         run("byid", image=image_id, ports={8080: None})
-        wait_until(lambda: between_restarts(client.inspect_container(loop)), 20)
+        wait_until(lambda: between_restarts(client.inspect_container(loop)), 60)
         status, said = registrar(module_consul, "--once")
         assert status == 0, said
         outside = {key: registered(module_consul, f"{key}-{RUN}") for key in [*names, "published", "loop"]}
