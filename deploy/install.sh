@@ -96,7 +96,7 @@ engine_answers() { command -v docker >/dev/null && timeout 10 docker info >/dev/
 # The demo's image holds one file: a busybox that needs no libraries.
 static_busybox() {
     local path
-    path=$(command -v busybox) && busybox --list 2>/dev/null | grep -qx httpd && ! ldd "$path" >/dev/null 2>&1
+    path=$(command -v busybox) && busybox --list 2>/dev/null | grep -x httpd >/dev/null && ! ldd "$path" >/dev/null 2>&1
 }
 
 compose_there() { docker compose version >/dev/null 2>&1 || docker-compose version >/dev/null 2>&1; }
