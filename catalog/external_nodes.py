@@ -50,6 +50,7 @@ class ExternalNodes(Calls):
         """
         body = json.dumps({"Node": node, "Name": name, "TTL": ttl, "LockDelay": "0s", "Behavior": "delete",
                            "Checks": []})
+
         def send() -> str:
             return str(self._transport.put(lambda answer: json_of(answer)["ID"], "/v1/session/create", None, body))
         return self._repeat(send)
